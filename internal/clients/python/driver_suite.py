@@ -358,7 +358,7 @@ class Suite(unittest.TestCase):
                 for text, args in ((insert, (2, "two")), (f"SELECT * FROM {ks}.users WHERE id = 1", ())):
                     self.assertEqual(unavailable(lambda: at(text, level, args)), (level, 2, 1))
             self.assertEqual(unavailable(lambda: at(insert + " IF NOT EXISTS", ConsistencyLevel.ONE, (3, "three"))),
-                             (ConsistencyLevel.SERIAL, 2, 1))
+                             (ConsistencyLevel.QUORUM, 2, 1))
             s.execute(f"ALTER KEYSPACE {ks} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}")
             for level in (ConsistencyLevel.ONE, ConsistencyLevel.QUORUM, ConsistencyLevel.LOCAL_QUORUM, ConsistencyLevel.ALL):
                 at(insert, level, (4, "four"))
