@@ -97,7 +97,7 @@ func TestLengths(t *testing.T) {
 	if n, err := LZ4BodyLen([]byte{0, 0, 1, 2, 9}); n != 258 || err != nil {
 		t.Error(n, err)
 	}
-	for _, b := range [][]byte{nil, {0, 0, 0}, {0x80, 0, 0, 0}} {
+	for _, b := range [][]byte{nil, {0, 0, 0}, {0x80, 0, 0, 0}, {1, 0, 0, 0, 0xf0}} {
 		if _, err := LZ4BodyLen(b); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%x: %v", b, err)
 		}

@@ -19,13 +19,14 @@ func LZ4Block() Codec { return lz4Block{} }
 func LZ4Body() Codec { return lz4Prefixed{order: binary.BigEndian, block: lz4Block{}} }
 
 // LZ4BodyLen reads the uncompressed length of such a body; the caller compares
-// it with its limit before it makes room.
+// it with its limit before it makes room. More than the format could make of
+// so few bytes is an error.
 func LZ4BodyLen(src []byte) (int, error) {
 	if len(src) < lz4PrefixSize {
 		return 0, corrupt(NameLZ4, errNoPrefix)
 	}
 	n := int32(binary.BigEndian.Uint32(src))
-	if n < 0 {
+	if n < 0 || int64(n) > lz4RatioMax*int64(len(src)) {
 		return 0, wrongSize(NameLZ4, int(n), len(src))
 	}
 	return int(n), nil
@@ -100,6 +101,10 @@ func (h *lz4High) Compress(dst, src []byte) (int, error) {
 }
 
 const lz4PrefixSize = 4
+
+// lz4RatioMax is the most a byte of a block can stand for: a byte that
+// lengthens a match adds 255.
+const lz4RatioMax = 255
 
 type lz4Prefixed struct {
 	order binary.ByteOrder

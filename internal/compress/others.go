@@ -21,6 +21,10 @@ func SnappyLen(src []byte) (int, error) {
 	if err != nil {
 		return 0, corrupt(NameSnappy, err)
 	}
+	// A copy of three bytes makes at most 64.
+	if int64(n) > 64*int64(len(src)) {
+		return 0, wrongSize(NameSnappy, n, len(src))
+	}
 	return n, nil
 }
 
