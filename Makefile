@@ -1,0 +1,49 @@
+# Everything here needs only Go; what needs more says so and is skipped.
+
+BIN        := bin
+export CGO_ENABLED ?= 0
+VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS    := -s -w -X main.version=$(VERSION)
+GOLANGCI   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GORELEASER := github.com/goreleaser/goreleaser/v2@v2.18.2
+PKG        ?= ./...
+FUZZTIME   ?= 30s
+
+.PHONY: up down build test check bench fuzz lint dist
+
+# A node on this machine, in the background; again is harmless.
+up: build
+	@$(BIN)/ctl up
+
+down:
+	@$(BIN)/ctl down
+
+build:
+	@mkdir -p $(BIN)
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/helenus-agent ./cmd/ctl
+
+# All tests, with a list of what was skipped and why at the end.
+test:
+	@.ci/test $(PKG)
+
+# Format, vet, the house rules and the quick tests, in about a minute.
+check:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w'; exit 1; }
+	go vet ./...
+	go test ./internal/tidy
+	@.ci/test -short $(PKG)
+
+# The linters of .golangci.yml, staticcheck among them, at a pinned version.
+lint:
+	go run $(GOLANGCI) run ./...
+
+bench:
+	go test -run '^$$' -bench . -benchmem -count $(or $(COUNT),10) $(PKG)
+
+# Every fuzz target of PKG, FUZZTIME each.
+fuzz:
+	@.ci/fuzz $(FUZZTIME) $(PKG)
+
+# Archives of both binaries for Linux and macOS, amd64 and arm64, in dist/.
+dist:
+	go run $(GORELEASER) release --snapshot --clean
