@@ -16,7 +16,10 @@ func LZ4Block() Codec { return lz4Block{} }
 
 // LZ4Body is the body of a compressed protocol v4 envelope: the uncompressed
 // length as 4 bytes big-endian, then the block.
-func LZ4Body() Codec { return lz4Prefixed{order: binary.BigEndian, block: lz4Block{}} }
+func LZ4Body() Codec { return lz4Body }
+
+// lz4Body is shared, as a Codec made for each body would be an allocation.
+var lz4Body = &lz4Prefixed{order: binary.BigEndian, block: lz4Block{}}
 
 // LZ4BodyLen reads the uncompressed length of such a body; the caller compares
 // it with its limit before it makes room. More than the format could make of
@@ -34,7 +37,7 @@ func LZ4BodyLen(src []byte) (int, error) {
 
 // newLZ4Table is a chunk of Data.db: the length little-endian, then the block.
 func newLZ4Table(high bool, level int) Codec {
-	p := lz4Prefixed{order: binary.LittleEndian, block: lz4Block{}}
+	p := &lz4Prefixed{order: binary.LittleEndian, block: lz4Block{}}
 	if high {
 		// The library's depth is a search window, doubled per level up to 9;
 		// the file format does not depend on it.
@@ -111,10 +114,10 @@ type lz4Prefixed struct {
 	block Codec
 }
 
-func (p lz4Prefixed) Name() string            { return NameLZ4 }
-func (p lz4Prefixed) CompressBound(n int) int { return lz4PrefixSize + lz4.CompressBlockBound(n) }
+func (p *lz4Prefixed) Name() string            { return NameLZ4 }
+func (p *lz4Prefixed) CompressBound(n int) int { return lz4PrefixSize + lz4.CompressBlockBound(n) }
 
-func (p lz4Prefixed) Compress(dst, src []byte) (int, error) {
+func (p *lz4Prefixed) Compress(dst, src []byte) (int, error) {
 	if len(dst) < p.CompressBound(len(src)) {
 		return 0, errShort
 	}
@@ -123,7 +126,7 @@ func (p lz4Prefixed) Compress(dst, src []byte) (int, error) {
 	return n + lz4PrefixSize, err
 }
 
-func (p lz4Prefixed) Decompress(dst, src []byte) (int, error) {
+func (p *lz4Prefixed) Decompress(dst, src []byte) (int, error) {
 	if len(src) < lz4PrefixSize {
 		return 0, corrupt(NameLZ4, errNoPrefix)
 	}

@@ -6,7 +6,7 @@ import (
 	"io"
 	"sync"
 
-	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 )
@@ -17,7 +17,7 @@ func Snappy() Codec { return snappyCodec{} }
 // SnappyLen reads the uncompressed length a snappy block declares; the caller
 // compares it with its limit before it makes room.
 func SnappyLen(src []byte) (int, error) {
-	n, err := snappy.DecodedLen(src)
+	n, err := s2.DecodedLen(src)
 	if err != nil {
 		return 0, corrupt(NameSnappy, err)
 	}
@@ -31,13 +31,13 @@ func SnappyLen(src []byte) (int, error) {
 type snappyCodec struct{}
 
 func (snappyCodec) Name() string            { return NameSnappy }
-func (snappyCodec) CompressBound(n int) int { return snappy.MaxEncodedLen(n) }
+func (snappyCodec) CompressBound(n int) int { return s2.MaxEncodedLen(n) }
 
 func (c snappyCodec) Compress(dst, src []byte) (int, error) {
 	if bound := c.CompressBound(len(src)); bound < 0 || len(dst) < bound {
 		return 0, errShort
 	}
-	return len(snappy.Encode(dst, src)), nil
+	return len(s2.EncodeSnappy(dst, src)), nil
 }
 
 func (snappyCodec) Decompress(dst, src []byte) (int, error) {
@@ -48,7 +48,7 @@ func (snappyCodec) Decompress(dst, src []byte) (int, error) {
 	if n != len(dst) {
 		return 0, wrongSize(NameSnappy, len(dst), n)
 	}
-	if _, err := snappy.Decode(dst, src); err != nil {
+	if _, err := s2.Decode(dst, src); err != nil {
 		return 0, corrupt(NameSnappy, err)
 	}
 	return n, nil
