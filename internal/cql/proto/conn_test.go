@@ -337,7 +337,9 @@ func FuzzSegment(f *testing.F) {
 	for i, m := range modes() {
 		w, _ := m.pair(m.v)
 		w.Append(message{1, ""}.header(m.v), []byte(strings.Repeat("hello ", 200)))
-		w.Append(message{2, ""}.header(m.v), make([]byte, segmentMax))
+		if m.f == FramingLZ4 { // zeros that take few bytes on the wire
+			w.Append(message{2, ""}.header(m.v), make([]byte, segmentMax))
+		}
 		f.Add(byte(i), uint16(100), w.Take(nil))
 	}
 	f.Fuzz(func(t *testing.T, kind byte, piece uint16, wire []byte) {

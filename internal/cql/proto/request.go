@@ -209,7 +209,7 @@ func (p *Params) decode(r *reader, v Version) {
 		p.values(r, v)
 	}
 	if p.Has(ParamPageSize) {
-		p.PageSize = r.i32()
+		p.PageSize = max(0, r.i32())
 	}
 	if p.Has(ParamPagingState) {
 		p.PagingState = r.bytes()

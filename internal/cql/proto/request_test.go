@@ -81,7 +81,7 @@ func same(t *testing.T, v Version, want, got *Request) {
 		if len(r.Params.Names) == 0 {
 			r.Params.Names = nil
 		}
-		if len(r.Payload) == 0 {
+		if r.Payload.Len() == 0 {
 			r.Payload = nil
 		}
 		if !r.Params.Has(ParamSerial) {
