@@ -20,7 +20,7 @@ var stateful = map[string]bool{
 func Variables(src *Source) []Finding {
 	var findings []Finding
 	for _, p := range src.Packages {
-		vars := map[string]*ast.Object{}
+		vars := map[string]any{}
 		for _, f := range p.Files {
 			if !f.Test {
 				findings = append(findings, declared(src, f, vars)...)
@@ -36,7 +36,7 @@ func Variables(src *Source) []Finding {
 }
 
 // declared gathers a file's package variables and reports stateful types and init.
-func declared(src *Source, f *File, vars map[string]*ast.Object) []Finding {
+func declared(src *Source, f *File, vars map[string]any) []Finding {
 	var findings []Finding
 	for _, d := range f.AST.Decls {
 		switch d := d.(type) {
@@ -52,7 +52,7 @@ func declared(src *Source, f *File, vars map[string]*ast.Object) []Finding {
 				v := spec.(*ast.ValueSpec)
 				for _, n := range v.Names {
 					if n.Name != "_" {
-						vars[n.Name] = n.Obj
+						vars[n.Name] = n.Obj // the same for every use in this file
 					}
 				}
 				if t := typeName(v); stateful[t] {
@@ -91,7 +91,7 @@ func typeName(v *ast.ValueSpec) string {
 }
 
 // writes finds the places of a file that change one of the variables.
-func writes(src *Source, f *File, vars map[string]*ast.Object) []Finding {
+func writes(src *Source, f *File, vars map[string]any) []Finding {
 	unresolved := map[*ast.Ident]bool{}
 	for _, id := range f.AST.Unresolved {
 		unresolved[id] = true
