@@ -1,0 +1,109 @@
+package row
+
+import (
+	"bytes"
+	"cmp"
+)
+
+// CompareKeys orders keys as the store does; tie is the partitioner's
+// CompareTie, asked when prefixes are equal.
+func CompareKeys(a, b Key, tie func(a, b []byte) int) int {
+	if a.Prefix != b.Prefix {
+		return cmp.Compare(a.Prefix, b.Prefix)
+	}
+	if bytes.Equal(a.Bytes, b.Bytes) {
+		return 0
+	}
+	return tie(a.Bytes, b.Bytes)
+}
+
+// MergePartitions merges sources that are each in the order of keys into one
+// where every key comes once. reversed is the direction within partitions.
+// Close closes the sources.
+func MergePartitions(tie func(a, b []byte) int, reversed bool, sources ...Partitions) Partitions {
+	if len(sources) == 1 {
+		return sources[0]
+	}
+	m := &partitionsMerger{tie: tie, reversed: reversed, from: sources}
+	m.current = make([]Partition, len(sources))
+	for i := range sources {
+		m.due = append(m.due, int32(i))
+	}
+	return m
+}
+
+type partitionsMerger struct {
+	tie      func(a, b []byte) int
+	reversed bool
+	from     []Partitions
+	current  []Partition
+	due      []int32 // sources to be stepped
+	heap     []int32
+	group    []Partition
+	merger   Merger
+	open     bool // merger is in use
+}
+
+func (m *partitionsMerger) Next() (Partition, error) {
+	m.finish()
+	for len(m.due) > 0 {
+		i := m.due[len(m.due)-1]
+		p, err := m.from[i].Next()
+		if err != nil {
+			return nil, err
+		}
+		m.due = m.due[:len(m.due)-1]
+		if m.current[i] = p; p != nil {
+			m.heap = pushHeap(m.heap, i, m.less)
+		}
+	}
+	if len(m.heap) == 0 {
+		return nil, nil
+	}
+	m.group = m.group[:0]
+	m.pop()
+	key := m.current[m.due[0]].Key()
+	for len(m.heap) > 0 && CompareKeys(m.current[m.heap[0]].Key(), key, m.tie) == 0 {
+		m.pop()
+	}
+	for _, i := range m.due {
+		m.group = append(m.group, m.current[i])
+	}
+	m.open = len(m.group) > 1
+	return m.merger.Reset(m.reversed, m.group), nil
+}
+
+// finish lets go of the partition given out last. Its sources are not closed
+// one by one: stepping a Partitions ends the life of its last Partition.
+func (m *partitionsMerger) finish() {
+	if m.open {
+		clear(m.merger.from)
+		m.merger.from = m.merger.from[:0]
+		m.open = false
+	}
+}
+
+func (m *partitionsMerger) Close() error {
+	m.finish()
+	var first error
+	for _, p := range m.from {
+		if err := p.Close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	m.from, m.heap, m.due = nil, nil, nil
+	return first
+}
+
+func (m *partitionsMerger) less(i, j int32) bool {
+	if d := CompareKeys(m.current[i].Key(), m.current[j].Key(), m.tie); d != 0 {
+		return d < 0
+	}
+	return i < j
+}
+
+// pop moves the first source of heap to due.
+func (m *partitionsMerger) pop() {
+	m.due = append(m.due, m.heap[0])
+	m.heap = popHeap(m.heap, m.less)
+}
