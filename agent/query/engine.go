@@ -1,0 +1,193 @@
+package query
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"helenus"
+	"helenus/internal/meta"
+	"helenus/internal/token"
+)
+
+// Options are what an Engine works with. All but Trace are required.
+type Options struct {
+	Coordinator Coordinator
+	Metadata    Metadata
+	Partitioner token.Partitioner
+	// Now is the write clock: timestamps come from it and nothing else does.
+	Now  func() time.Time
+	Rand func(b []byte)
+	Log  *slog.Logger
+	// Truncate removes a table's data; it blocks.
+	Truncate func(t TruncateTable) error
+	Describe Describer
+	// PreparedBytesMax bounds the prepared statements kept, by the size of their
+	// texts and plans; the least recently used go first.
+	PreparedBytesMax int
+	Limits           Limits
+}
+
+// Limits are the guardrails of statements.
+type Limits struct {
+	BatchWarnBytes      int   // warning
+	BatchFailBytes      int   // error
+	UnloggedBatchWarn   int   // partitions in an unlogged batch
+	TombstoneWarn       int   // tombstones scanned by one read: warning
+	TombstoneFail       int   // and failure
+	PageBytesMax        int   // a page ends early when it grows beyond
+	CollectionValueMax  int   // bytes of one collection element key
+	KeyBytesMax         int   // bytes of a partition key
+	InCombinationsMax   int   // rows or partitions that IN may multiply to
+	DefaultPageRows     int   // internal page of a request without paging: none
+	MaxTTLSeconds       int64 // the largest TTL
+	MaxExpirySeconds    int64 // the largest second of expiry a file can hold
+	MaxMutationBytes    int   // encoded size of one write
+	ConcurrentDDLEvents int   // reserved for schema changes in flight
+}
+
+// DefaultLimits are Cassandra's.
+func DefaultLimits() Limits {
+	return Limits{
+		BatchWarnBytes: 5 << 10, BatchFailBytes: 50 << 10, UnloggedBatchWarn: 10,
+		TombstoneWarn: 1000, TombstoneFail: 100000,
+		PageBytesMax: 128 << 20, CollectionValueMax: 65535, KeyBytesMax: 65535, InCombinationsMax: 10000,
+		MaxTTLSeconds: 20 * 365 * 24 * 3600, MaxExpirySeconds: 1<<32 - 3, MaxMutationBytes: 16 << 20,
+	}
+}
+
+// Engine executes the statements of all sessions of a node.
+type Engine struct {
+	opts     Options
+	prepared preparedCache
+	clock    clock
+}
+
+// New makes an Engine.
+func New(opts Options) *Engine {
+	e := &Engine{opts: opts, clock: clock{now: opts.Now}}
+	e.prepared.init(opts.PreparedBytesMax)
+	return e
+}
+
+// clock gives write timestamps: microseconds, never the same twice, never
+// backwards within the process.
+type clock struct {
+	now  func() time.Time
+	last atomic.Int64
+}
+
+func (c *clock) micros() int64 {
+	now := c.now().UnixMilli() * 1000
+	for {
+		last := c.last.Load()
+		if now <= last {
+			now = last + 1
+		}
+		if c.last.CompareAndSwap(last, now) {
+			return now
+		}
+	}
+}
+
+// statement is a planned statement. It is immutable and shared by its
+// executions.
+type statement interface {
+	// execute starts the statement; it ends in x.finish, now or later.
+	execute(x *execution)
+	// current tells whether the plan still fits the schema.
+	current(state *meta.State) bool
+}
+
+// Execute runs a request. It returns at once; req.Owner is told of the end.
+func (e *Engine) Execute(req *Request) {
+	x := &req.plan
+	x.start(e, req)
+	var err error
+	switch req.Verb {
+	case VerbQuery:
+		err = x.query()
+	case VerbPrepare:
+		err = x.prepare()
+	case VerbExecute:
+		err = x.executePrepared()
+	case VerbBatch:
+		err = x.batch()
+	}
+	if err != nil {
+		x.fail(err)
+	}
+}
+
+func (x *execution) query() error {
+	s, specs, err := x.engine.compile(x.state, x.keyspace(), x.req.Text)
+	if err != nil {
+		return err
+	}
+	if err := x.bind(specs); err != nil {
+		return err
+	}
+	x.stmt = s
+	s.execute(x)
+	return nil
+}
+
+func (x *execution) executePrepared() error {
+	p := x.engine.prepared.get(x.req.ID)
+	if p != nil && !p.statement.current(x.state) {
+		// The client prepares again and so learns the new columns.
+		x.engine.prepared.remove(p.ID)
+		p = nil
+	}
+	if p == nil {
+		return unprepared(x.req.ID)
+	}
+	if err := x.bind(p.Params); err != nil {
+		return err
+	}
+	x.metadataChanged = x.req.Session.Version >= 5 && p.Result != nil && len(x.req.ResultMetadataID) > 0 &&
+		string(x.req.ResultMetadataID) != string(p.Result.ID[:])
+	x.stmt = p.statement
+	p.statement.execute(x)
+	return nil
+}
+
+// bind checks the values of the request against the statement's markers and
+// puts named ones into their places.
+func (x *execution) bind(specs []ColumnSpec) error {
+	p := &x.req.Params
+	if p.Names != nil {
+		return x.bindNames(specs)
+	}
+	if len(p.Values) != len(specs) {
+		return helenus.Invalid("Invalid amount of bind variables")
+	}
+	x.values = p.Values
+	return nil
+}
+
+func (x *execution) bindNames(specs []ColumnSpec) error {
+	p := &x.req.Params
+	x.values = make([]Value, len(specs))
+	for i, spec := range specs {
+		found := false
+		for j, name := range p.Names {
+			if name == spec.Name {
+				x.values[i], found = p.Values[j], true
+				break
+			}
+		}
+		if !found {
+			x.values[i] = Value{Unset: true}
+			return helenus.Invalid("Invalid amount of bind variables")
+		}
+	}
+	return nil
+}
+
+func (x *execution) keyspace() string {
+	if x.req.Params.Keyspace != "" {
+		return x.req.Params.Keyspace
+	}
+	return x.req.Session.Keyspace
+}

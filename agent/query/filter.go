@@ -1,0 +1,119 @@
+package query
+
+import (
+	"bytes"
+
+	"helenus/internal/cql/parse"
+	"helenus/internal/cql/schema"
+	"helenus/internal/cql/types"
+)
+
+// filter is a restriction that rows are tested against one by one.
+type filter struct {
+	column  *schema.Column
+	op      parse.Operator // In stands for = too
+	element expr           // the key of m[k] = v
+	choice  choice
+}
+
+// boundFilter is a filter with its values evaluated.
+type boundFilter struct {
+	*filter
+	slot    int
+	element []byte
+	values  [][]byte
+}
+
+func (p *selectPlan) bindFilters(x *execution) ([]boundFilter, error) {
+	var out []boundFilter
+	for i := range p.where.filters {
+		f := &p.where.filters[i]
+		b := boundFilter{filter: f, slot: p.slot(f.column)}
+		if f.element != nil {
+			k, err := f.element.eval(x, nil)
+			if err != nil {
+				return nil, err
+			}
+			b.element = k.Bytes
+		}
+		values, err := f.choice.candidates(x, f.column)
+		if err != nil {
+			return nil, err
+		}
+		b.values = values
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// matches tests the row at hand.
+func (f *boundFilter) matches(r *rowView) bool {
+	v := r.values[f.slot]
+	if v == nil {
+		return false
+	}
+	t := f.column.Type
+	switch f.op {
+	case parse.Contains, parse.ContainsKey:
+		return contains(t, v, f.values[0], f.op == parse.ContainsKey)
+	}
+	if f.filter.element != nil {
+		if v = mapValue(t, v, f.element); v == nil {
+			return false
+		}
+		t = t.Elems[1]
+	}
+	for _, want := range f.values {
+		if satisfies(f.op, t.Compare(v, want)) {
+			return true
+		}
+	}
+	return false
+}
+
+func satisfies(op parse.Operator, cmp int) bool {
+	switch op {
+	case parse.Lt:
+		return cmp < 0
+	case parse.Le:
+		return cmp <= 0
+	case parse.Gt:
+		return cmp > 0
+	case parse.Ge:
+		return cmp >= 0
+	case parse.Neq:
+		return cmp != 0
+	}
+	return cmp == 0
+}
+
+// contains looks for an element, or a key, in a serialized collection.
+func contains(t *types.Type, collection, want []byte, keys bool) bool {
+	elem, i := t.Elems[len(t.Elems)-1], 0
+	if keys {
+		elem = t.Elems[0]
+	}
+	for it := elementsOf(collection); it.next(); i++ {
+		if t.Kind == types.Map && (i%2 == 0) != keys {
+			continue
+		}
+		if elem.Compare(it.value, want) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// mapValue is the value of a key in a serialized map; nil when it is absent.
+func mapValue(t *types.Type, m, key []byte) []byte {
+	for it := elementsOf(m); it.next(); {
+		same := bytes.Equal(it.value, key) || t.Elems[0].Compare(it.value, key) == 0
+		if !it.next() {
+			return nil
+		}
+		if same {
+			return it.value
+		}
+	}
+	return nil
+}

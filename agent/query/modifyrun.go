@@ -1,0 +1,459 @@
+package query
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"helenus"
+	"helenus/internal/cql/parse"
+	"helenus/internal/cql/schema"
+	"helenus/store/row"
+)
+
+// modifyRun is a write under way: one modification, or those of a batch.
+type modifyRun struct {
+	items   []modifyItem
+	builder row.Builder
+	buf     []byte // the encoded mutation
+	kind    helenus.WriteType
+	// shared is the batch's own USING TIMESTAMP, or nil.
+	shared expr
+
+	// reading tells that lists are being read for the item at.
+	reading bool
+	at      int
+	command row.Command
+	lists   []currentList
+
+	// Of the statement that is being evaluated:
+	plan      *modifyPlan
+	now       int64
+	timestamp int64
+	ttl       int32
+	key       row.Key
+	order     []byte // of the row
+	casting   bool
+}
+
+// modifyItem is one statement of a write with the values bound to it.
+type modifyItem struct {
+	plan   *modifyPlan
+	values []Value
+}
+
+// currentList is a list as it was read.
+type currentList struct {
+	item  int
+	key   []byte
+	order []byte
+	col   *schema.Column
+	elems []listElement
+}
+
+type listElement struct{ path, value []byte }
+
+// execute implements statement.
+func (p *modifyPlan) execute(x *execution) {
+	m := &x.mod
+	m.begin(helenus.WriteSimple)
+	m.items = append(m.items, modifyItem{p, x.values})
+	if p.conditional() {
+		x.conditional(p)
+		return
+	}
+	x.readLists()
+}
+
+func (m *modifyRun) begin(kind helenus.WriteType) {
+	clear(m.items)
+	m.items, m.kind, m.shared, m.at, m.reading, m.casting = m.items[:0], kind, nil, 0, false, false
+	m.lists = m.lists[:0]
+}
+
+// readLists reads the lists that some statement changes by index or value, one
+// statement after the other, and then writes.
+func (x *execution) readLists() {
+	m := &x.mod
+	for ; m.at < len(m.items); m.at++ {
+		item := &m.items[m.at]
+		if len(item.plan.readsColumns) == 0 {
+			continue
+		}
+		x.values = item.values
+		if err := m.listCommand(x, item.plan); err != nil {
+			x.fail(err)
+			return
+		}
+		m.reading = true
+		x.read = Read{Command: &m.command, State: x.state, Consistency: x.req.Params.Consistency, Trace: x.req.Trace, Done: x}
+		x.engine.opts.Coordinator.Read(&x.read)
+		return
+	}
+	x.writeModification()
+}
+
+func (m *modifyRun) listCommand(x *execution, p *modifyPlan) error {
+	keys, err := p.where.keys(x)
+	if err != nil {
+		return err
+	}
+	spans, err := p.where.spans(x)
+	if err != nil {
+		return err
+	}
+	m.command = row.Command{Table: p.table, Now: x.nowSeconds, Keys: keys, Filter: row.Filter{Slices: spans}}
+	return nil
+}
+
+// consume keeps the lists that were read for the statement at hand.
+func (m *modifyRun) consume(x *execution, ps row.Partitions) error {
+	m.dropLists()
+	live := row.NewLive(ps, &m.command)
+	for {
+		p, err := live.Next()
+		if err != nil || p == nil {
+			return err
+		}
+		m.keepLists(p.Key(), p.StaticRow(), schema.Static)
+		for {
+			u, err := p.Next()
+			if err != nil {
+				return err
+			}
+			if u == nil {
+				break
+			}
+			m.keepLists(p.Key(), u.Row, schema.Regular)
+		}
+	}
+}
+
+// dropLists forgets what an earlier attempt read for the item at.
+func (m *modifyRun) dropLists() {
+	n := len(m.lists)
+	for n > 0 && m.lists[n-1].item == m.at {
+		n--
+	}
+	m.lists = m.lists[:n]
+}
+
+func (m *modifyRun) keepLists(key row.Key, r *row.Row, kind schema.ColumnKind) {
+	if r == nil {
+		return
+	}
+	for _, col := range m.items[m.at].plan.readsColumns {
+		if col.Kind != kind {
+			continue
+		}
+		l := currentList{item: m.at, key: bytes.Clone(key.Bytes), col: col}
+		if kind == schema.Regular {
+			l.order = bytes.Clone(r.Clustering.Order)
+		}
+		for _, c := range cells(r, col) {
+			l.elems = append(l.elems, listElement{bytes.Clone(c.Path), bytes.Clone(c.Value)})
+		}
+		m.lists = append(m.lists, l)
+	}
+}
+
+// current is the list that a column of the row at hand holds.
+func (m *modifyRun) current(col *schema.Column) []listElement {
+	for _, l := range m.lists {
+		if l.item == m.at && l.col == col && bytes.Equal(l.key, m.key.Bytes) &&
+			(col.Kind == schema.Static || bytes.Equal(l.order, m.order)) {
+			return l.elems
+		}
+	}
+	return nil
+}
+
+// writeModification goes on after a read, or writes when all lists are known.
+func (x *execution) writeModification() {
+	m := &x.mod
+	if m.at < len(m.items) && len(m.items[m.at].plan.readsColumns) > 0 {
+		m.at++
+		x.readLists()
+		return
+	}
+	mutation, err := m.build(x)
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	if m.builder.Len() == 0 {
+		x.WriteDone(&Write{})
+		return
+	}
+	first := m.builder.Key(0)
+	x.write = Write{Mutation: mutation, State: x.state, Keyspace: m.items[0].plan.table.Keyspace,
+		Key:         row.Key{Prefix: x.engine.opts.Partitioner.Prefix(first), Bytes: first},
+		Consistency: x.req.Params.Consistency, Type: m.kind, Trace: x.req.Trace, Done: x}
+	x.engine.opts.Coordinator.Write(&x.write)
+}
+
+// build evaluates all statements into one mutation.
+func (m *modifyRun) build(x *execution) ([]byte, error) {
+	m.builder.Reset()
+	for m.at = range m.items {
+		item := &m.items[m.at]
+		x.values = item.values
+		if err := m.evaluate(x, item.plan); err != nil {
+			return nil, err
+		}
+	}
+	m.buf = m.builder.Finish(m.buf[:0])
+	if max := x.engine.opts.Limits.MaxMutationBytes; len(m.buf) > max {
+		return nil, helenus.Invalid("Mutation of %d bytes is too large for the maximum size of %d", len(m.buf), max)
+	}
+	return m.buf, nil
+}
+
+func (m *modifyRun) evaluate(x *execution, p *modifyPlan) error {
+	m.plan, m.now = p, x.nowSeconds
+	if err := m.times(x, p); err != nil {
+		return err
+	}
+	keys, err := p.where.keys(x)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		m.key = k
+		m.builder.Begin(p.table, k.Bytes)
+		if err := m.partition(x, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// times evaluates the statement's timestamp and TTL.
+func (m *modifyRun) times(x *execution, p *modifyPlan) error {
+	if !m.casting {
+		m.timestamp = x.micros()
+		for _, e := range []expr{m.shared, p.timestamp} {
+			if e == nil {
+				continue
+			}
+			v, err := e.eval(x, nil)
+			if err != nil {
+				return err
+			}
+			if v.Unset {
+				continue
+			}
+			if len(v.Bytes) != 8 {
+				return helenus.Invalid("Invalid null value of timestamp")
+			}
+			m.timestamp = int64(binary.BigEndian.Uint64(v.Bytes))
+			if m.timestamp == row.NoTimestamp {
+				return helenus.Invalid("Out of bound timestamp, must be in [%d, %d]", row.NoTimestamp+1, int64(1<<63-1))
+			}
+		}
+	}
+	m.ttl = p.table.Options.DefaultTTLSeconds
+	if p.ttl == nil {
+		return m.expiry(x)
+	}
+	v, err := p.ttl.eval(x, nil)
+	if err != nil || v.Unset {
+		return err
+	}
+	switch ttl := signed(v.Bytes); {
+	case v.Bytes == nil:
+		m.ttl = 0
+	case ttl < 0:
+		return helenus.Invalid("A TTL must be greater or equal to 0, but was %d", ttl)
+	case ttl > x.engine.opts.Limits.MaxTTLSeconds:
+		return helenus.Invalid("ttl is too large. requested (%d) maximum (%d)", ttl, x.engine.opts.Limits.MaxTTLSeconds)
+	default:
+		m.ttl = int32(ttl)
+	}
+	return m.expiry(x)
+}
+
+// expiry refuses what would expire later than files can say.
+func (m *modifyRun) expiry(x *execution) error {
+	if max := x.engine.opts.Limits.MaxExpirySeconds; m.ttl > 0 && x.nowSeconds+int64(m.ttl) > max {
+		return helenus.Invalid("Request on table %s with ttl of %d seconds exceeds maximum supported expiration date of second %d",
+			m.plan.table.QualifiedName(), m.ttl, max)
+	}
+	return nil
+}
+
+// partition applies the statement to the partition begun.
+func (m *modifyRun) partition(x *execution, p *modifyPlan) error {
+	if len(p.sops) > 0 {
+		m.builder.BeginStatic()
+		m.order = nil
+		for _, op := range p.sops {
+			if err := op.apply(x, m); err != nil {
+				return err
+			}
+		}
+		m.builder.EndRow()
+	}
+	if p.removesRows {
+		return m.remove(x, p)
+	}
+	if len(p.ops) == 0 && !p.makesRow {
+		return nil
+	}
+	rows, err := p.where.rowsNamed(x)
+	if err != nil {
+		return err
+	}
+	for _, components := range rows {
+		if err := m.row(x, p, components); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *modifyRun) row(x *execution, p *modifyPlan, components [][]byte) error {
+	n := 0
+	for _, c := range components {
+		n += len(c)
+	}
+	if max := x.engine.opts.Limits.KeyBytesMax; n > max {
+		return helenus.Invalid("The sum of all clustering columns is too long (%d > %d)", n, max)
+	}
+	m.builder.BeginRow(components...)
+	if len(p.readsColumns) > 0 {
+		_, c := row.AppendClustering(nil, p.table, components)
+		m.order = c.Order
+	}
+	if p.makesRow {
+		l := row.Liveness{Timestamp: m.timestamp, LocalTime: row.NoDeletionTime}
+		if m.ttl > 0 {
+			l.TTL, l.LocalTime = m.ttl, m.now+int64(m.ttl)
+		}
+		m.builder.Liveness(l)
+	}
+	for _, op := range p.ops {
+		if err := op.apply(x, m); err != nil {
+			return err
+		}
+	}
+	m.builder.EndRow()
+	return nil
+}
+
+// remove deletes whole partitions, rows or ranges of rows.
+func (m *modifyRun) remove(x *execution, p *modifyPlan) error {
+	w := p.where
+	d := row.Deletion{Timestamp: m.timestamp, LocalTime: m.now}
+	if m.casting {
+		d.Timestamp--
+	}
+	restricted := w.prefix > 0 || (len(w.slices) > 0 && w.slices[0] != nil) || len(w.tuples) > 0
+	switch {
+	case !restricted:
+		m.builder.DeletePartition(d)
+		return nil
+	case w.prefix == len(w.clustering) && len(w.tuples) == 0:
+		rows, err := w.prefixes(x)
+		if err != nil {
+			return err
+		}
+		for _, components := range rows {
+			m.builder.BeginRow(components...)
+			m.builder.DeleteRow(d)
+			m.builder.EndRow()
+		}
+		return nil
+	}
+	ranges, err := w.ranges(x)
+	if err != nil {
+		return err
+	}
+	for _, r := range ranges {
+		m.builder.DeleteRange(r.start, r.startInclusive, r.end, r.endInclusive, d)
+	}
+	return nil
+}
+
+// rowsNamed are the full clusterings that = and IN name.
+func (w *where) rowsNamed(x *execution) ([][][]byte, error) {
+	if len(w.tuples) == 0 {
+		return w.prefixes(x)
+	}
+	t := &w.tuples[0]
+	if len(w.tuples) > 1 || (t.op != parse.Eq && t.op != parse.In) || t.first+len(t.types) != len(w.clustering) {
+		return nil, helenus.Unsupported("this combination of multi-column relations in a modification")
+	}
+	return t.rights(x, w)
+}
+
+// clusteringRange is a span of rows by the components of its ends.
+type clusteringRange struct {
+	start, end                   [][]byte
+	startInclusive, endInclusive bool
+}
+
+// ranges evaluates what a DELETE of ranges covers, in the order of the table.
+func (w *where) ranges(x *execution) ([]clusteringRange, error) {
+	if len(w.tuples) > 0 {
+		return nil, helenus.Unsupported("multi-column relations in DELETE of a range")
+	}
+	prefixes, err := w.prefixes(x)
+	if err != nil {
+		return nil, err
+	}
+	var out []clusteringRange
+	for _, p := range prefixes {
+		r := clusteringRange{start: p, end: p, startInclusive: true, endInclusive: true}
+		if w.prefix < len(w.slices) && w.slices[w.prefix] != nil {
+			if err := w.narrow(x, &r, p); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+func (w *where) narrow(x *execution, r *clusteringRange, prefix [][]byte) error {
+	col, sl := w.table.Clustering[w.prefix], w.slices[w.prefix]
+	for _, side := range []struct {
+		e     *edge
+		lower bool
+	}{{sl.lower, true}, {sl.upper, false}} {
+		if side.e == nil {
+			continue
+		}
+		v, err := side.e.value.eval(x, nil)
+		if err != nil {
+			return err
+		}
+		if v.Bytes == nil {
+			return helenus.Invalid("Invalid null value in condition for column %s", col.Name)
+		}
+		end := append(prefix[:len(prefix):len(prefix)], v.Bytes)
+		if side.lower != col.Reversed {
+			r.start, r.startInclusive = end, side.e.inclusive
+		} else {
+			r.end, r.endInclusive = end, side.e.inclusive
+		}
+	}
+	return nil
+}
+
+// warnBatch gives Cassandra's warnings and refusal of large batches.
+func (m *modifyRun) warnBatch(x *execution, unlogged bool) error {
+	l := &x.engine.opts.Limits
+	size := len(m.buf)
+	tables := fmt.Sprintf("[%s]", m.items[0].plan.table.QualifiedName())
+	if size > l.BatchFailBytes {
+		return helenus.Invalid("Batch too large")
+	}
+	if size > l.BatchWarnBytes {
+		x.warn(fmt.Sprintf("Batch for %s is of size %d, exceeding specified threshold of %d by %d.", tables, size, l.BatchWarnBytes, size-l.BatchWarnBytes))
+	}
+	if n := m.builder.Len(); unlogged && n > l.UnloggedBatchWarn {
+		x.warn(fmt.Sprintf("Unlogged batch covering %d partitions detected against table%s %s. You should use a logged batch for atomicity, or asynchronous writes for performance.", n, "", tables))
+	}
+	return nil
+}

@@ -1,0 +1,372 @@
+package query
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"helenus"
+	"helenus/store/row"
+)
+
+// selectRun is a SELECT under way.
+type selectRun struct {
+	plan    *selectPlan
+	command row.Command
+	filters []boundFilter
+	view    rowView
+
+	rowsMax      int // the statement's LIMIT less what earlier pages gave
+	perPartition int
+	pageRows     int // 0: no paging
+	resume       pagingState
+
+	// What follows is begun anew by each call of consume.
+	rows        int // given to the client in this page
+	inPartition int
+	aggregates  []aggregateState
+	sorted      []sortedRow
+	last        pagingState // behind the last row given
+	more        bool
+}
+
+// sortedRow is a row kept for ORDER BY over several partitions.
+type sortedRow struct {
+	order []byte
+	cells [][]byte
+}
+
+// execute implements statement.
+func (p *selectPlan) execute(x *execution) {
+	r := &x.sel
+	x.mod.reading = false
+	if err := r.prepare(x, p); err != nil {
+		x.fail(err)
+		return
+	}
+	if r.rowsMax == 0 || (p.where.keySet == len(p.where.key) && len(r.command.Keys) == 0) || len(r.command.Filter.Slices) == 0 {
+		r.begin(x)
+		r.done(x, nil)
+		return
+	}
+	x.read = Read{Command: &r.command, State: x.state, Consistency: x.req.Params.Consistency, Trace: x.req.Trace, Done: x}
+	x.engine.opts.Coordinator.Read(&x.read)
+}
+
+func (r *selectRun) prepare(x *execution, p *selectPlan) error {
+	*r = selectRun{plan: p, view: rowView{plan: p, now: x.nowSeconds, values: r.view.values, parts: r.view.parts, scratch: r.view.scratch}}
+	r.command = row.Command{Table: p.table, Now: x.nowSeconds}
+	var err error
+	if r.filters, err = p.bindFilters(x); err != nil {
+		return err
+	}
+	if err := r.limits(x); err != nil {
+		return err
+	}
+	f := &r.command.Filter
+	f.Reversed, f.Statics, f.Regulars = p.reversed, p.wantStatics, p.wantRegulars
+	if f.Slices, err = p.where.spans(x); err != nil {
+		return err
+	}
+	if p.where.keySet == len(p.where.key) {
+		if r.command.Keys, err = p.where.keys(x); err != nil {
+			return err
+		}
+	} else if err := r.tokenRange(x); err != nil {
+		return err
+	}
+	return r.continueFrom(x)
+}
+
+func (r *selectRun) limits(x *execution) error {
+	r.rowsMax, r.perPartition = math.MaxInt, math.MaxInt
+	for _, l := range []struct {
+		e    expr
+		to   *int
+		name string
+	}{{r.plan.limit, &r.rowsMax, "LIMIT"}, {r.plan.perPartition, &r.perPartition, "PER PARTITION LIMIT"}} {
+		if l.e == nil {
+			continue
+		}
+		v, err := l.e.eval(x, nil)
+		if err != nil {
+			return err
+		}
+		if v.Unset {
+			continue
+		}
+		if len(v.Bytes) != 4 {
+			return helenus.Invalid("Invalid null value of %s", l.name)
+		}
+		n := int(int32(binary.BigEndian.Uint32(v.Bytes)))
+		if n <= 0 {
+			return helenus.Invalid("%s must be strictly positive", l.name)
+		}
+		*l.to = n
+	}
+	if x.req.Params.PageSize > 0 && len(r.plan.aggregates) == 0 {
+		r.pageRows = x.req.Params.PageSize
+	}
+	if r.plan.sortBy != nil && r.pageRows > 0 {
+		return helenus.Invalid("Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either " +
+			"remove the ORDER BY or the IN and sort client side, or disable paging for this query")
+	}
+	if r.plan.distinct {
+		r.perPartition = 1
+	}
+	return nil
+}
+
+// tokenRange sets the range of partitions from token relations.
+func (r *selectRun) tokenRange(x *execution) error {
+	c := &r.command
+	c.Start, c.End = row.Bound{Open: true}, row.Bound{Open: true}
+	t := r.plan.where.token
+	if t == nil {
+		return nil
+	}
+	for _, side := range []struct {
+		e  *edge
+		to *row.Bound
+	}{{t.lower, &c.Start}, {t.upper, &c.End}} {
+		if side.e == nil {
+			continue
+		}
+		v, err := side.e.value.eval(x, nil)
+		if err != nil {
+			return err
+		}
+		if v.Bytes == nil {
+			return helenus.Invalid("Invalid null token value")
+		}
+		tok, err := x.engine.opts.Partitioner.FromValue(v.Bytes)
+		if err != nil {
+			return helenus.Invalid("%s", err.Error())
+		}
+		// An end at the minimum token is no end: (x, MIN] is the tail of the ring.
+		if side.to == &c.End && tok == x.engine.opts.Partitioner.Min() {
+			continue
+		}
+		*side.to = row.Bound{Key: row.Key{Prefix: tok.Prefix, Bytes: []byte(tok.Tail)}, Inclusive: side.e.inclusive}
+	}
+	return nil
+}
+
+// continueFrom narrows the command to what lies behind the paging state.
+func (r *selectRun) continueFrom(x *execution) error {
+	raw := x.req.Params.PagingState
+	if len(raw) == 0 {
+		return nil
+	}
+	if err := r.resume.decode(raw); err != nil {
+		return err
+	}
+	s := &r.resume
+	r.rowsMax = min(r.rowsMax, s.remaining)
+	at := row.Key{Prefix: x.engine.opts.Partitioner.Prefix(s.key), Bytes: s.key}
+	c := &r.command
+	if c.Keys != nil {
+		i := slices.IndexFunc(c.Keys, func(k row.Key) bool { return bytes.Equal(k.Bytes, s.key) })
+		if i < 0 {
+			return helenus.Invalid("Invalid value for the paging state")
+		}
+		if s.partitionDone {
+			i++
+		}
+		c.Keys = c.Keys[i:]
+	} else {
+		c.Start = row.Bound{Key: at, HasKey: true, Inclusive: !s.partitionDone}
+	}
+	if !s.partitionDone {
+		c.After = s.after
+	}
+	return nil
+}
+
+// begin starts, or starts again, to give rows.
+func (r *selectRun) begin(x *execution) {
+	x.req.Out.Begin(r.plan.meta, x.req.Params.SkipMetadata, x.metadataChanged)
+	r.rows, r.inPartition, r.more, r.sorted = 0, 0, false, nil
+	r.aggregates = newAggregates(r.plan.aggregates)
+}
+
+// consume goes through the partitions and gives their rows until the page is
+// full.
+func (r *selectRun) consume(x *execution, ps row.Partitions) error {
+	r.begin(x)
+	live := row.NewLive(ps, &r.command)
+	first := true
+	for !r.full(x) {
+		p, err := live.Next()
+		if err != nil {
+			return err
+		}
+		if p == nil {
+			break
+		}
+		r.inPartition = 0
+		if first && len(r.command.After) > 0 {
+			r.inPartition = r.resume.inPartition
+		}
+		if err := r.partition(x, p, first && len(r.command.After) > 0); err != nil {
+			return err
+		}
+		first = false
+	}
+	return r.tombstones(x, live.Tombstones())
+}
+
+func (r *selectRun) tombstones(x *execution, n int) error {
+	l := &x.engine.opts.Limits
+	if n > l.TombstoneFail {
+		return &helenus.Error{Code: helenus.CodeReadFailure, Consistency: x.req.Params.Consistency, Required: 1,
+			Message:  "Operation failed - received 0 responses and 1 failures",
+			Failures: []helenus.Failure{{Reason: 1}}}
+	}
+	return nil
+}
+
+// full tells whether the page must end; it is asked before each row that could
+// follow, so more is true only when there is one.
+func (r *selectRun) full(x *execution) bool { return r.more || r.rows >= r.rowsMax }
+
+func (r *selectRun) partition(x *execution, p row.Partition, resumed bool) error {
+	v := &r.view
+	v.key, v.static = p.Key(), p.StaticRow()
+	for n := 0; ; n++ {
+		u, err := p.Next()
+		if err != nil {
+			return err
+		}
+		if u == nil {
+			if n == 0 && v.static != nil && r.plan.staticRow && !resumed {
+				v.row = nil
+				return r.offer(x)
+			}
+			return nil
+		}
+		if u.Row == nil {
+			continue
+		}
+		if r.inPartition >= r.perPartition {
+			return nil
+		}
+		v.row = u.Row
+		if err := r.offer(x); err != nil || r.full(x) {
+			return err
+		}
+	}
+}
+
+// offer takes the row at hand if it passes the filters.
+func (r *selectRun) offer(x *execution) error {
+	v := &r.view
+	v.load()
+	for i := range r.filters {
+		if !r.filters[i].matches(v) {
+			return nil
+		}
+	}
+	if r.pageRows > 0 && (r.rows >= r.pageRows || x.req.Out.SizeBytes() > x.engine.opts.Limits.PageBytesMax) {
+		r.more = true
+		return nil
+	}
+	if r.plan.aggregates != nil {
+		return r.aggregate(x)
+	}
+	if r.plan.sortBy != nil {
+		return r.keep(x)
+	}
+	r.rows++
+	r.inPartition++
+	if err := r.give(x); err != nil {
+		return err
+	}
+	if r.pageRows > 0 {
+		r.remember()
+	}
+	return nil
+}
+
+func (r *selectRun) give(x *execution) error {
+	for _, out := range r.plan.outputs {
+		v, err := out.eval(x, &r.view)
+		if err != nil {
+			return err
+		}
+		x.req.Out.Cell(v.Bytes)
+	}
+	x.req.Out.EndRow()
+	return nil
+}
+
+// remember notes where the page would be continued.
+func (r *selectRun) remember() {
+	s := &r.last
+	s.key = append(s.key[:0], r.view.key.Bytes...)
+	s.after = s.after[:0]
+	s.inPartition = r.inPartition
+	s.partitionDone = r.view.row == nil || len(r.plan.table.Clustering) == 0 || r.inPartition >= r.perPartition
+	if r.view.row != nil {
+		s.after = append(s.after, r.view.row.Clustering.Order...)
+	}
+}
+
+// keep stores a row for sorting.
+func (r *selectRun) keep(x *execution) error {
+	kept := sortedRow{}
+	for _, out := range r.plan.outputs {
+		v, err := out.eval(x, &r.view)
+		if err != nil {
+			return err
+		}
+		kept.cells = append(kept.cells, bytes.Clone(v.Bytes))
+	}
+	if r.view.row != nil {
+		kept.order = bytes.Clone(r.view.row.Clustering.Order)
+	}
+	r.sorted = append(r.sorted, kept)
+	return nil
+}
+
+// done ends the request after the last partition.
+func (r *selectRun) done(x *execution, err error) {
+	if err == nil && r.plan.aggregates != nil {
+		err = r.giveAggregates(x)
+	}
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	r.giveSorted(x)
+	var state []byte
+	if r.more {
+		r.last.remaining = math.MaxInt32
+		if r.rowsMax != math.MaxInt {
+			r.last.remaining = r.rowsMax - r.rows
+		}
+		state = r.last.encode()
+	}
+	x.req.Out.End(state)
+	x.req.Result.Kind = ResultRows
+	x.finish()
+}
+
+func (r *selectRun) giveSorted(x *execution) {
+	slices.SortStableFunc(r.sorted, func(a, b sortedRow) int {
+		if r.plan.reversed {
+			a, b = b, a
+		}
+		return bytes.Compare(a.order, b.order)
+	})
+	for i, s := range r.sorted {
+		if i >= r.rowsMax {
+			break
+		}
+		for _, c := range s.cells {
+			x.req.Out.Cell(c)
+		}
+		x.req.Out.EndRow()
+	}
+}
