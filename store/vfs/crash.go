@@ -125,12 +125,45 @@ func (m *Mem) CrashNone() *Mem {
 	return m.imageLocked(m.durable, func() func(int) int { return func(int) int { return 0 } })
 }
 
-// CrashAll is the image in which everything survived: a killed process on a
-// machine that lives on.
-func (m *Mem) CrashAll() *Mem {
+// Kill is what the death of the process leaves on a machine that lives on: all
+// bytes and names as they are, what was not synced still unsynced. Locks are
+// gone. The original goes on unharmed.
+func (m *Mem) Kill() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.imageLocked(m.names, func() func(int) int { return func(n int) int { return n - 1 } })
+	out := NewMem()
+	out.total, out.used = m.total, m.used
+	made := map[*node]*node{nil: nil}
+	copied := func(n *node) *node {
+		if _, ok := made[n]; !ok {
+			made[n] = n.clone()
+		}
+		return made[n]
+	}
+	for name, n := range m.names {
+		out.names[name] = copied(n)
+	}
+	for name, n := range m.durable {
+		out.durable[name] = copied(n)
+	}
+	for _, op := range m.pending {
+		for i := range op.set {
+			op.set[i].node = copied(op.set[i].node)
+		}
+		out.pending = append(out.pending, op)
+	}
+	return out
+}
+
+func (n *node) clone() *node {
+	c := &node{dir: n.dir, data: slices.Clone(n.data), syncedSize: n.syncedSize, sizes: slices.Clone(n.sizes)}
+	if len(n.dirty) > 0 {
+		c.dirty = make(map[int64]*fates, len(n.dirty))
+	}
+	for i, f := range n.dirty {
+		c.dirty[i] = &fates{held: slices.Clone(f.held)}
+	}
+	return c
 }
 
 // crashedOps chooses which pending operations on names have happened.

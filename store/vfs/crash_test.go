@@ -143,12 +143,12 @@ func TestCrashOfNames(t *testing.T) {
 	if got := show(m.CrashNone()); got != "a=2" {
 		t.Fatal(got)
 	}
-	if got := show(m.CrashAll()); got != "" {
+	if got := show(m.Kill()); got != "" {
 		t.Fatal(got)
 	}
 }
 
-func TestCrashNoneAndAll(t *testing.T) {
+func TestCrashNoneAndKill(t *testing.T) {
 	m := vfs.NewMem()
 	put(t, m, "f", "old")
 	must(t, m.SyncDir("."))
@@ -158,7 +158,19 @@ func TestCrashNoneAndAll(t *testing.T) {
 	if got := content(m.CrashNone(), "f"); got != "old" {
 		t.Fatal(got)
 	}
-	if got := content(m.CrashAll(), "f"); got != "new and longer" {
+	if got := content(m.Kill(), "f"); got != "new and longer" {
+		t.Fatal(got)
+	}
+	killed := m.Kill()
+	if got := content(killed.CrashNone(), "f"); got != "old" {
+		t.Fatalf("the death of a process synced %q", got)
+	}
+	k, err := killed.OpenReadWrite("f")
+	must(t, err)
+	_, err = k.WriteAt([]byte("NEW"), 0)
+	must(t, err)
+	must(t, k.Sync())
+	if got := content(killed.CrashNone(), "f"); got != "NEW and longer" {
 		t.Fatal(got)
 	}
 	must(t, f.Close()) // closing syncs nothing

@@ -1,0 +1,360 @@
+package commitlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"helenus/store/vfs"
+)
+
+// Record is what Replay delivers. It is valid during the call only.
+type Record struct {
+	Pos     Position
+	Payload []byte
+	tables  []byte
+	covered map[TableID]Position
+}
+
+// Tables is how many tables the record was appended for.
+func (r *Record) Tables() int { return len(r.tables) / len(TableID{}) }
+
+// Table is the i-th of them.
+func (r *Record) Table(i int) TableID {
+	return TableID(r.tables[i*len(TableID{}) : (i+1)*len(TableID{})])
+}
+
+// Covered tells whether a marker says that the record's updates of a table need
+// no replay.
+func (r *Record) Covered(table TableID) bool { return covers(r.covered, table, r.Pos) }
+
+func covers(covered map[TableID]Position, table TableID, pos Position) bool {
+	upTo, ok := covered[table]
+	return ok && pos.Compare(upTo) <= 0
+}
+
+// ReplayStats says what Replay found.
+type ReplayStats struct {
+	Segments  int
+	Records   int   // delivered
+	Covered   int   // not delivered, for markers cover all their tables
+	Markers   int   //
+	Bytes     int64 // of payloads delivered
+	Torn      bool  // the log ends in bytes of a write that no sync had confirmed
+	TornAt    Position
+	TornBytes int // of good blocks behind the first bad one
+}
+
+// Replay delivers, in the order of their positions, the records that some table
+// still needs, then makes the log ready for appends. An error of fn ends it.
+// *CorruptError says that acknowledged records cannot be read; nothing has been
+// delivered then, and the log takes no appends.
+func (l *Log) Replay(fn func(r *Record) error) (ReplayStats, error) {
+	var stats ReplayStats
+	l.mu.Lock()
+	ready := !l.replayed && !l.closing
+	l.mu.Unlock()
+	if !ready {
+		return stats, errors.New("commitlog: replay: called twice or after Close")
+	}
+	ends, covered, err := l.collect(&stats)
+	if err != nil {
+		return stats, err
+	}
+	live, last, err := l.deliver(ends, covered, &stats, fn)
+	if err != nil {
+		return stats, err
+	}
+	if err := l.syncFound(); err != nil {
+		return stats, fmt.Errorf("commitlog: replay: %w", err)
+	}
+	l.start(live, last)
+	return stats, nil
+}
+
+// collect is the first pass: it checks every byte and reads the markers.
+func (l *Log) collect(stats *ReplayStats) (ends []uint32, covered map[TableID]Position, err error) {
+	covered = map[TableID]Position{}
+	stats.Segments = len(l.found.live)
+	for i, seg := range l.found.live {
+		sealedAt := uint32(0)
+		if i+1 < len(l.found.live) {
+			if sealedAt = l.found.live[i+1].previousEnd; sealedAt == 0 {
+				return nil, nil, l.corrupt(l.found.live[i+1], 0, "the header knows no previous segment")
+			}
+		}
+		s := &scanner{log: l, seg: seg}
+		end, err := s.scan(sealedAt, func(pos Position, body []byte) error {
+			return collectMarker(pos, body, covered, stats)
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		ends = append(ends, end)
+		if sealedAt == 0 && (s.inGroup || s.tornBlocks > 0) {
+			stats.Torn, stats.TornAt = true, Position{seg.id, end}
+			stats.TornBytes = s.tornBlocks * int(seg.blockSize)
+		}
+	}
+	return ends, covered, nil
+}
+
+func collectMarker(pos Position, body []byte, covered map[TableID]Position, stats *ReplayStats) error {
+	if body[0] != kindMarker {
+		return nil
+	}
+	table, upTo, ok := parseMarker(body)
+	if !ok || upTo.Compare(pos) >= 0 {
+		return errBody
+	}
+	stats.Markers++
+	if covered[table].Compare(upTo) < 0 {
+		covered[table] = upTo
+	}
+	return nil
+}
+
+var errBody = errors.New("record body")
+
+// deliver is the second pass.
+func (l *Log) deliver(ends []uint32, covered map[TableID]Position, stats *ReplayStats, fn func(*Record) error) (live []*segment, last Position, err error) {
+	rec := &Record{covered: covered}
+	for i, found := range l.found.live {
+		seg := &segment{id: found.id, end: ends[i], groups: 1, slot: found.slot, dirty: map[TableID]uint32{}}
+		found.slot.seg = seg
+		live = append(live, seg)
+		s := &scanner{log: l, seg: found}
+		_, err := s.scan(ends[i], func(pos Position, body []byte) error {
+			last = pos
+			if body[0] != kindData {
+				return nil
+			}
+			var ok bool
+			rec.Pos = pos
+			if rec.tables, rec.Payload, ok = parseData(body, rec.tables[:0]); !ok {
+				return errBody
+			}
+			if !seg.needs(rec) {
+				stats.Covered++
+				return nil
+			}
+			stats.Records++
+			stats.Bytes += int64(len(rec.Payload))
+			if err := fn(rec); err != nil {
+				return fmt.Errorf("commitlog: replay %s: %w", pos, err)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, last, err
+		}
+	}
+	return live, last, nil
+}
+
+// needs notes which tables still need a record.
+func (seg *segment) needs(rec *Record) bool {
+	needed := false
+	for i := range rec.Tables() {
+		if t := rec.Table(i); !rec.Covered(t) {
+			seg.dirty[t] = rec.Pos.Offset
+			needed = true
+		}
+	}
+	return needed
+}
+
+// syncFound makes durable what was found, before anything is built on it: after
+// the death of a process the newest records may be in the page cache only, and
+// the name of a file that is free for overwriting too.
+func (l *Log) syncFound() error {
+	if err := l.fs.SyncDir(l.dir); err != nil || len(l.found.live) == 0 {
+		return err
+	}
+	newest := l.found.live[len(l.found.live)-1]
+	f, err := l.fs.OpenReadWrite(l.slotPath(newest.slot.number))
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// start takes over what replay found; appends go to a new segment.
+func (l *Log) start(live []*segment, last Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.live, l.appended, l.synced = live, last, last
+	for _, s := range l.found.free {
+		for _, surplus := range l.pooledLocked(s) { // goes when the next segment begins
+			l.clean = append(l.clean, &segment{slot: surplus})
+		}
+	}
+	if len(live) == 0 {
+		l.live = []*segment{{id: 1, firstLive: 1, end: uint32(l.opts.BlockSize), dirty: map[TableID]uint32{}}}
+	} else {
+		l.rollLocked()
+	}
+	l.found = found{}
+	l.replayed = true
+	go l.run()
+	go l.runCompleter()
+}
+
+// scanner reads the records of one segment.
+type scanner struct {
+	log        *Log
+	seg        foundSegment
+	group      uint32 // of the last good block
+	inGroup    bool   // that block was not the last of its group
+	record     []byte // the record being assembled
+	recordAt   uint32
+	tornBlocks int
+}
+
+const readSize = 256 << 10
+
+// scan calls fn with the body of each record and returns where the records end.
+// sealedAt is where they must end; 0 means that this is the newest segment, of
+// which an unconfirmed tail may be torn.
+func (s *scanner) scan(sealedAt uint32, fn func(Position, []byte) error) (end uint32, err error) {
+	name := s.log.slotPath(s.seg.slot.number)
+	f, err := s.log.fs.OpenRead(name)
+	if err != nil {
+		return 0, fmt.Errorf("commitlog: replay segment %d: %w", s.seg.id, err)
+	}
+	defer f.Close()
+	stop := s.seg.segmentSize
+	if sealedAt != 0 {
+		if sealedAt > stop || sealedAt%s.seg.blockSize != 0 {
+			return 0, s.log.corrupt(s.seg, sealedAt, "the next segment says that it ends here")
+		}
+		stop = sealedAt
+	}
+	end = stop
+	intact := true
+	err = s.blocks(f, s.seg.blockSize, stop, func(off uint32, block []byte) error {
+		h, body, ok := s.parse(off, block)
+		switch {
+		case intact && ok && s.follows(h):
+			return s.take(off, h, body, fn)
+		case sealedAt != 0:
+			return s.log.corrupt(s.seg, off, "block")
+		case intact:
+			intact, end = false, off
+		}
+		if ok {
+			return s.afterEnd(end, h)
+		}
+		return nil
+	})
+	return end, err
+}
+
+// blocks reads a file block by block.
+func (s *scanner) blocks(f vfs.File, from, to uint32, fn func(off uint32, block []byte) error) error {
+	buf := make([]byte, max(int(s.seg.blockSize), min(readSize, int(to-min(from, to)))))
+	for from < to {
+		part := buf[:min(len(buf), int(to-from))]
+		if n, err := f.ReadAt(part, int64(from)); err != nil && !(errors.Is(err, io.EOF) && n == len(part)) {
+			return fmt.Errorf("commitlog: replay segment %d: %w", s.seg.id, err)
+		}
+		for len(part) > 0 {
+			if err := fn(from, part[:s.seg.blockSize]); err != nil {
+				return err
+			}
+			part = part[s.seg.blockSize:]
+			from += s.seg.blockSize
+		}
+	}
+	return nil
+}
+
+func (s *scanner) parse(off uint32, block []byte) (h blockHeader, body []byte, ok bool) {
+	h, body, ok = parseBlock(block)
+	return h, body, ok && h.segment == s.seg.id && h.index == off/s.seg.blockSize
+}
+
+// follows tells whether a block may come after the last one.
+func (s *scanner) follows(h blockHeader) bool {
+	if s.inGroup {
+		return h.group == s.group && h.flags&flagFirst == 0
+	}
+	return h.group == s.group+1 && h.flags&flagFirst != 0
+}
+
+// afterEnd judges a good block of this segment behind the first bad one. A
+// group is written only when the one before it is durable: so a block of a
+// group later than the one that should stand at end proves that what is bad
+// there had been durable.
+func (s *scanner) afterEnd(end uint32, h blockHeader) error {
+	expected := s.group
+	if !s.inGroup {
+		expected++
+	}
+	if h.group > expected {
+		return s.log.corrupt(s.seg, end, fmt.Sprintf("block of group %d, and group %d follows", expected, h.group))
+	}
+	s.tornBlocks++
+	return nil
+}
+
+// take adds the bytes of a good block to the records.
+func (s *scanner) take(off uint32, h blockHeader, body []byte, fn func(Position, []byte) error) error {
+	if h.flags&flagFirst != 0 && len(s.record) > 0 {
+		return s.log.corrupt(s.seg, off, "record cut by the end of its group")
+	}
+	at := off + blockHeaderSize
+	for len(body) > 0 {
+		if len(s.record) == 0 {
+			s.recordAt = at
+		}
+		need := frameSize
+		if len(s.record) >= frameSize {
+			size := binary.LittleEndian.Uint32(s.record)
+			if size == 0 || size > s.seg.segmentSize {
+				return s.log.corrupt(s.seg, s.recordAt, "record size")
+			}
+			need += int(size)
+		}
+		n := min(need-len(s.record), len(body))
+		s.record = append(s.record, body[:n]...)
+		body = body[n:]
+		at += uint32(n)
+		if len(s.record) == need && need > frameSize {
+			if err := s.emit(fn); err != nil {
+				return err
+			}
+		}
+	}
+	s.group, s.inGroup = h.group, h.flags&flagLast == 0
+	if !s.inGroup && len(s.record) > 0 {
+		return s.log.corrupt(s.seg, s.recordAt, "record cut by the end of its group")
+	}
+	return nil
+}
+
+// emit checks a whole record and passes it on.
+func (s *scanner) emit(fn func(Position, []byte) error) error {
+	body, reason := parseFrame(s.record)
+	if reason == "" {
+		switch body[0] {
+		case kindData, kindMarker, kindClosed:
+		default:
+			reason = fmt.Sprintf("record of unknown kind %d", body[0])
+		}
+	}
+	if reason != "" {
+		return s.log.corrupt(s.seg, s.recordAt, reason)
+	}
+	err := fn(Position{s.seg.id, s.recordAt}, body)
+	if errors.Is(err, errBody) {
+		return s.log.corrupt(s.seg, s.recordAt, errBody.Error())
+	}
+	s.record = s.record[:0]
+	return err
+}
