@@ -18,7 +18,7 @@ var doors = map[string][]string{
 	"github.com/olekukonko/tablewriter":           {"ctl"},
 	"github.com/shirou/gopsutil/v3":               {"agent/admin"},
 	"github.com/prometheus/client_golang":         {"internal/metrics"},
-	"gopkg.in/inf.v0":                             {"internal/cql/types"},
+	"gopkg.in/inf.v0":                             {"internal/cql/types", "agent/query"},
 	"github.com/cockroachdb/datadriven":           {"*"}, // tests only, see testOnly
 	"github.com/apache/cassandra-gocql-driver/v2": {"*"}, // tests only
 	"github.com/google/uuid":                      {"*"},
