@@ -1,0 +1,91 @@
+package meta
+
+import (
+	"maps"
+	"slices"
+
+	"helenus/internal/cql/schema"
+	"helenus/internal/cql/types"
+)
+
+// Event is a change of the schema as drivers are told.
+type Event struct {
+	Change   string // CREATED, UPDATED, DROPPED
+	Target   string // KEYSPACE, TABLE, TYPE
+	Keyspace string
+	Name     string // empty for a keyspace
+}
+
+// Diff lists what happened between two schemas, in the same order on every
+// node: keyspaces by name; within one what was dropped first, then types, then
+// tables. A keyspace that is new or gone is one event.
+func Diff(old, new *schema.Schema) []Event {
+	var events []Event
+	names := slices.Sorted(maps.Keys(union(old.Keyspaces, new.Keyspaces)))
+	for _, name := range names {
+		a, b := old.Keyspaces[name], new.Keyspaces[name]
+		switch {
+		case a == b:
+		case a == nil:
+			events = append(events, Event{"CREATED", "KEYSPACE", name, ""})
+		case b == nil:
+			events = append(events, Event{"DROPPED", "KEYSPACE", name, ""})
+		default:
+			if a.Replication.Key() != b.Replication.Key() || a.DurableWrites != b.DurableWrites {
+				events = append(events, Event{"UPDATED", "KEYSPACE", name, ""})
+			}
+			tables := diffOf(name, "TABLE", a.Tables, b.Tables, func(x, y *schema.Table) bool { return x == y })
+			kinds := diffOf(name, "TYPE", a.Types, b.Types, (*types.Type).Equal)
+			events = append(events, inOrder(kinds, tables)...)
+		}
+	}
+	return events
+}
+
+func union[V any](a, b map[string]V) map[string]bool {
+	all := make(map[string]bool, len(b))
+	for k := range a {
+		all[k] = true
+	}
+	for k := range b {
+		all[k] = true
+	}
+	return all
+}
+
+func diffOf[V any](keyspace, target string, old, new map[string]V, same func(a, b V) bool) []Event {
+	var events []Event
+	for _, name := range slices.Sorted(maps.Keys(union(old, new))) {
+		a, before := old[name]
+		b, after := new[name]
+		switch {
+		case !before:
+			events = append(events, Event{"CREATED", target, keyspace, name})
+		case !after:
+			events = append(events, Event{"DROPPED", target, keyspace, name})
+		case !same(a, b):
+			events = append(events, Event{"UPDATED", target, keyspace, name})
+		}
+	}
+	return events
+}
+
+// inOrder puts drops first (tables before the types they used), then types
+// before tables.
+func inOrder(kinds, tables []Event) []Event {
+	var out []Event
+	for _, dropped := range []bool{true, false} {
+		groups := [][]Event{kinds, tables}
+		if dropped {
+			slices.Reverse(groups)
+		}
+		for _, group := range groups {
+			for _, e := range group {
+				if (e.Change == "DROPPED") == dropped {
+					out = append(out, e)
+				}
+			}
+		}
+	}
+	return out
+}
