@@ -1,0 +1,131 @@
+package coord
+
+import (
+	"sync"
+
+	"helenus"
+	"helenus/agent/query"
+	"helenus/store"
+	"helenus/store/row"
+)
+
+// casStripes is how many conditional writes may be under way at once; those of
+// partitions that share a stripe wait for each other.
+const casStripes = 1024
+
+// casStripe lets one conditional write or serial read run after the other,
+// without a goroutine for those that wait.
+type casStripe struct {
+	mu    sync.Mutex // guards what follows
+	busy  bool
+	queue []func()
+}
+
+// enter runs f now or when the stripe is free; f's end must call leave.
+func (s *casStripe) enter(f func()) {
+	s.mu.Lock()
+	if s.busy {
+		s.queue = append(s.queue, f)
+		s.mu.Unlock()
+		return
+	}
+	s.busy = true
+	s.mu.Unlock()
+	f()
+}
+
+// leave lets the next one in. It gets a goroutine of its own, so that a long
+// queue does not grow the stack.
+func (s *casStripe) leave() {
+	s.mu.Lock()
+	var next func()
+	if len(s.queue) > 0 {
+		next, s.queue = s.queue[0], s.queue[1:]
+	} else {
+		s.busy, s.queue = false, nil
+	}
+	s.mu.Unlock()
+	if next != nil {
+		go next()
+	}
+}
+
+func (c *Coordinator) stripe(k row.Key) *casStripe { return &c.cas[k.Prefix>>32%casStripes] }
+
+// CAS implements query.Coordinator: read, decide and write as one step of the
+// partition. With one replica its own order is the linear one.
+func (c *Coordinator) CAS(op *query.CAS) {
+	c.stats.CAS.Add(1)
+	key := op.Command.Keys[0]
+	keyspace := op.Command.Table.Keyspace
+	if !op.Serial.IsSerial() {
+		op.Err = helenus.Invalid("Invalid consistency for conditional update. Must be one of SERIAL or LOCAL_SERIAL")
+	} else if op.Err = c.available(op.State, keyspace, key, op.Serial); op.Err == nil {
+		op.Err = c.available(op.State, keyspace, key, op.Consistency)
+	}
+	if op.Err != nil {
+		op.Done.CASDone(op)
+		return
+	}
+	s := c.stripe(key)
+	run := &casRun{c: c, op: op, stripe: s}
+	s.enter(run.start)
+}
+
+// casRun is one conditional write in its stripe.
+type casRun struct {
+	c        *Coordinator
+	op       *query.CAS
+	stripe   *casStripe
+	mutation []byte
+}
+
+func (r *casRun) start() { r.c.opts.Replica.Read(r.op.Command, r) }
+
+// Partitions implements replica.Consumer.
+func (r *casRun) Partitions(ps row.Partitions) (err error) {
+	r.mutation, err = r.op.Done.Decide(ps, r.c.ballot())
+	return err
+}
+
+// ReadDone implements replica.Consumer.
+func (r *casRun) ReadDone(err error) {
+	if err != nil || r.mutation == nil {
+		r.end(readError(err, r.op.Serial))
+		return
+	}
+	r.c.opts.Replica.Write(&store.Write{Mutation: r.mutation, Owner: r})
+}
+
+// Written implements store.Owner.
+func (r *casRun) Written(w *store.Write) {
+	err := w.Err
+	if err != nil {
+		err = writeError(err, &query.Write{Consistency: r.op.Consistency, Type: helenus.WriteCAS})
+	}
+	r.end(err)
+}
+
+func (r *casRun) end(err error) {
+	op := r.op
+	op.Err = err
+	r.stripe.leave()
+	op.Done.CASDone(op)
+}
+
+// serialRead reads behind all conditional writes of the partition.
+func (c *Coordinator) serialRead(r *query.Read) {
+	s := c.stripe(r.Command.Keys[0])
+	s.enter(func() { c.opts.Replica.Read(r.Command, &serialReader{localRead{c, r}, s}) })
+}
+
+type serialReader struct {
+	localRead
+	stripe *casStripe
+}
+
+// ReadDone implements replica.Consumer.
+func (l *serialReader) ReadDone(err error) {
+	l.stripe.leave()
+	l.localRead.ReadDone(err)
+}

@@ -1,0 +1,216 @@
+// Package coord carries a request to the replicas that own its key and decides
+// by its consistency level when it is answered.
+//
+// Nouns: Coordinator, Replica (this node's own share), Tables (rows that are
+// made, not stored: the system keyspaces).
+//
+// query calls it; agent makes it. It never sees statements or the wire format
+// of clients, and never touches the store but through Replica.
+//
+// With one node every key's only live replica is this one: what is here is the
+// counting of replicas against the level, and the order of conditional writes.
+package coord
+
+import (
+	"sync/atomic"
+	"time"
+
+	"helenus"
+	"helenus/agent/query"
+	"helenus/agent/replica"
+	"helenus/internal/meta"
+	"helenus/internal/ring"
+	"helenus/internal/token"
+	"helenus/store"
+	"helenus/store/row"
+)
+
+// Replica is this node's share of the data.
+type Replica interface {
+	Write(w *store.Write)
+	Read(command *row.Command, c replica.Consumer)
+}
+
+// Tables are the keyspaces that are rendered from what the node knows.
+type Tables interface {
+	// Has tells whether a keyspace is one of these.
+	Has(keyspace string) bool
+	Read(command *row.Command) (row.Partitions, error)
+}
+
+// Options are what a Coordinator works with.
+type Options struct {
+	Self       helenus.HostID
+	Datacenter helenus.Datacenter
+	Partition  token.Partitioner
+	Replica    Replica
+	Tables     Tables
+	Now        func() time.Time
+}
+
+// Coordinator implements query.Coordinator.
+type Coordinator struct {
+	opts  Options
+	cas   [casStripes]casStripe
+	last  atomic.Int64 // the last ballot, microseconds
+	stats Stats
+}
+
+// Stats count what was coordinated since the start.
+type Stats struct {
+	Reads, Writes, CAS      atomic.Uint64
+	ReadErrors, WriteErrors atomic.Uint64
+	Unavailable             atomic.Uint64
+}
+
+// New makes a Coordinator.
+func New(opts Options) *Coordinator { return &Coordinator{opts: opts} }
+
+// Stats gives the counters; they are live.
+func (c *Coordinator) Stats() *Stats { return &c.stats }
+
+// Write implements query.Coordinator.
+func (c *Coordinator) Write(w *query.Write) {
+	c.stats.Writes.Add(1)
+	if w.Consistency.IsSerial() {
+		w.Err = helenus.Invalid("You must use conditional updates for serializable writes")
+	} else {
+		w.Err = c.available(w.State, w.Keyspace, w.Key, w.Consistency)
+	}
+	if w.Err != nil {
+		c.stats.WriteErrors.Add(1)
+		w.Done.WriteDone(w)
+		return
+	}
+	w.Trace.Event("Appending to commitlog")
+	local := localWrite{c: c, w: w}
+	c.opts.Replica.Write(&store.Write{Mutation: w.Mutation, Owner: &local})
+}
+
+// localWrite completes a write at this node.
+type localWrite struct {
+	c *Coordinator
+	w *query.Write
+}
+
+// Written implements store.Owner.
+func (l *localWrite) Written(w *store.Write) {
+	l.w.Err = w.Err
+	if w.Err != nil {
+		l.c.stats.WriteErrors.Add(1)
+		l.w.Err = writeError(w.Err, l.w)
+	}
+	l.w.Trace.Event("Added to memtable")
+	l.w.Done.WriteDone(l.w)
+}
+
+// Read implements query.Coordinator.
+func (c *Coordinator) Read(r *query.Read) {
+	c.stats.Reads.Add(1)
+	keyspace := r.Command.Table.Keyspace
+	if c.opts.Tables.Has(keyspace) {
+		c.readMade(r)
+		return
+	}
+	if r.Err = c.readable(r); r.Err != nil {
+		c.stats.ReadErrors.Add(1)
+		r.Done.ReadDone(r)
+		return
+	}
+	r.Trace.Event("Executing single-partition or range query on " + keyspace + "." + r.Command.Table.Name)
+	if r.Consistency.IsSerial() && len(r.Command.Keys) == 1 {
+		c.serialRead(r)
+		return
+	}
+	c.opts.Replica.Read(r.Command, &localRead{c: c, r: r})
+}
+
+// localRead completes a read at this node.
+type localRead struct {
+	c *Coordinator
+	r *query.Read
+}
+
+// Partitions implements replica.Consumer.
+func (l *localRead) Partitions(ps row.Partitions) error { return l.r.Done.Partitions(ps) }
+
+// ReadDone implements replica.Consumer.
+func (l *localRead) ReadDone(err error) {
+	l.r.Err = readError(err, l.r.Consistency)
+	if err != nil {
+		l.c.stats.ReadErrors.Add(1)
+	}
+	l.r.Trace.Event("Read finished")
+	l.r.Done.ReadDone(l.r)
+}
+
+// readMade reads one of the tables that are made.
+func (c *Coordinator) readMade(r *query.Read) {
+	ps, err := c.opts.Tables.Read(r.Command)
+	if err == nil {
+		err = r.Done.Partitions(ps)
+		if closeErr := ps.Close(); err == nil {
+			err = closeErr
+		}
+	}
+	r.Err = err
+	r.Done.ReadDone(r)
+}
+
+// readable checks that enough replicas of every key live; of a range, those of
+// all keyspaces' ranges, since any of them may be asked.
+func (c *Coordinator) readable(r *query.Read) error {
+	if r.Consistency == helenus.Any {
+		return helenus.Invalid("ANY ConsistencyLevel is only supported for writes")
+	}
+	if r.Consistency == helenus.EachQuorum {
+		if _, ok := c.placement(r.State, r.Command.Table.Keyspace).Strategy.(*ring.Network); !ok {
+			return helenus.Invalid("EACH_QUORUM ConsistencyLevel is only supported for writes")
+		}
+	}
+	if r.Command.Keys == nil {
+		return c.available(r.State, r.Command.Table.Keyspace, r.Command.Start.Key, r.Consistency)
+	}
+	for _, k := range r.Command.Keys {
+		if err := c.available(r.State, r.Command.Table.Keyspace, k, r.Consistency); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Coordinator) placement(state *meta.State, keyspace string) *ring.Placement {
+	return state.Placement(keyspace)
+}
+
+// available compares the live replicas of a key with what the level wants.
+func (c *Coordinator) available(state *meta.State, keyspace string, key row.Key, cl helenus.Consistency) error {
+	p := c.placement(state, keyspace)
+	if p == nil {
+		return helenus.Invalid("keyspace %s does not exist", keyspace)
+	}
+	replicas := p.Replicas(c.opts.Partition.Token(key.Bytes))
+	err := ring.CheckLive(cl, p.Strategy, c.opts.Datacenter, replicas, ring.BlockFor(cl, p.Strategy, c.opts.Datacenter), c.alive)
+	if err != nil {
+		c.stats.Unavailable.Add(1)
+	}
+	return err
+}
+
+// alive is the failure detector of a cluster of one.
+func (c *Coordinator) alive(n *ring.Node) bool { return n.HostID == c.opts.Self }
+
+// ballot is a timestamp that no earlier conditional write of this node had.
+func (c *Coordinator) ballot() int64 {
+	now := c.opts.Now().UnixMicro()
+	for {
+		last := c.last.Load()
+		if now <= last {
+			// Two apart: a conditional write's own deletions take the one below.
+			now = last + 2
+		}
+		if c.last.CompareAndSwap(last, now) {
+			return now
+		}
+	}
+}

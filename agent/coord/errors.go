@@ -1,0 +1,31 @@
+package coord
+
+import (
+	"errors"
+
+	"helenus"
+	"helenus/agent/query"
+)
+
+// writeError is what a client is told of a failed write at this node: its
+// replica failed, with the reason kept in the node's log.
+func writeError(err error, w *query.Write) error {
+	var told *helenus.Error
+	if errors.As(err, &told) {
+		return err
+	}
+	return &helenus.Error{Code: helenus.CodeWriteFailure, Consistency: w.Consistency, Required: 1, WriteType: w.Type,
+		Message:  "Operation failed - received 0 responses and 1 failures: " + err.Error(),
+		Failures: []helenus.Failure{{}}}
+}
+
+// readError is the same for a read.
+func readError(err error, cl helenus.Consistency) error {
+	var told *helenus.Error
+	if err == nil || errors.As(err, &told) {
+		return err
+	}
+	return &helenus.Error{Code: helenus.CodeReadFailure, Consistency: cl, Required: 1,
+		Message:  "Operation failed - received 0 responses and 1 failures: " + err.Error(),
+		Failures: []helenus.Failure{{}}}
+}

@@ -1,0 +1,119 @@
+// Package replica serves this node's share of reads and writes: to its own
+// coordinator today, to peers over the wire later.
+//
+// Nouns: Replica (the service), Read (a command and whoever consumes it).
+//
+// coord calls it through an interface of its own; agent makes it. It never
+// decides who owns a key and never counts answers.
+package replica
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"helenus"
+	"helenus/store"
+	"helenus/store/row"
+)
+
+// Consumer goes through the partitions of a read. It may be called again, from
+// the beginning, when a block that it needed was not in memory.
+type Consumer interface {
+	Partitions(ps row.Partitions) error
+	// ReadDone ends the read, once, with the last error of Partitions or one of
+	// the store.
+	ReadDone(err error)
+}
+
+// Options are what a Replica works with.
+type Options struct {
+	Store *store.Store
+	// Readers is how many reads may wait for the disk at once; QueueMax how many
+	// more may stand behind them before reads are refused as Overloaded.
+	Readers  int
+	QueueMax int
+}
+
+// Replica applies mutations to the store and reads from it.
+type Replica struct {
+	opts  Options
+	queue chan pending
+	wg    sync.WaitGroup
+	stop  context.CancelFunc
+}
+
+type pending struct {
+	command  *row.Command
+	consumer Consumer
+}
+
+// New makes a Replica and starts its readers; Close stops them.
+func New(opts Options) *Replica {
+	ctx, stop := context.WithCancel(context.Background())
+	r := &Replica{opts: opts, queue: make(chan pending, opts.QueueMax), stop: stop}
+	for range opts.Readers {
+		r.wg.Add(1)
+		go r.readLoop(ctx)
+	}
+	return r
+}
+
+// Close waits for the reads in progress and fails those in the queue.
+func (r *Replica) Close() {
+	r.stop()
+	r.wg.Wait()
+	for {
+		select {
+		case p := <-r.queue:
+			p.consumer.ReadDone(errors.New("replica: shutting down"))
+		default:
+			return
+		}
+	}
+}
+
+// Write applies a mutation; w.Owner is told when it is durable and visible.
+func (r *Replica) Write(w *store.Write) { r.opts.Store.Apply(w) }
+
+// Read runs a command on the caller's goroutine as far as memory reaches, and
+// on a reader's when it has to wait for the disk.
+func (r *Replica) Read(command *row.Command, c Consumer) {
+	err := r.run(command, c, store.NonBlocking)
+	if !errors.Is(err, store.ErrWouldBlock) {
+		c.ReadDone(err)
+		return
+	}
+	select {
+	case r.queue <- pending{command, c}:
+	default:
+		c.ReadDone(helenus.Errorf(helenus.CodeOverloaded, "Too many reads are waiting for the disk (%d); try again later", r.opts.QueueMax))
+	}
+}
+
+// Waiting is how many reads stand in the queue.
+func (r *Replica) Waiting() int { return len(r.queue) }
+
+func (r *Replica) readLoop(ctx context.Context) {
+	defer r.wg.Done()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case p := <-r.queue:
+			p.consumer.ReadDone(r.run(p.command, p.consumer, store.Blocking))
+		}
+	}
+}
+
+func (r *Replica) run(command *row.Command, c Consumer, mode store.ReadMode) error {
+	ps, err := r.opts.Store.Read(command, mode)
+	if err != nil {
+		return err
+	}
+	err = c.Partitions(ps)
+	if closeErr := ps.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
