@@ -195,7 +195,11 @@ func Rewrite(src *Source, text string) string {
 		case !listed:
 			out = append(out, line)
 		case real[name] != "":
-			out = append(out, real[name])
+			_, why, commented := strings.Cut(line, "#")
+			if commented {
+				why = " #" + why
+			}
+			out = append(out, real[name]+why)
 			delete(real, name)
 		default:
 			out = append(out, "~ "+formatLayer(name, l.floor, l.imports))
