@@ -200,6 +200,9 @@ func (j *Journal) end(e *entry, err error) {
 		e.job.State, e.job.Error = report.Failed, err.Error()
 		j.log.Error("job failed", "kind", e.job.Kind, "target", e.job.Target, "id", e.job.ID, "error", err)
 	}
+	if err != nil {
+		e.job.ErrorKind = report.KindOf(err)
+	}
 	e.progress = nil
 	j.forgetLocked()
 }

@@ -51,14 +51,6 @@ func untilCancelled(ctx context.Context, _ *Progress) error {
 	return ctx.Err()
 }
 
-func kindOf(err error) report.ErrorKind {
-	var e *report.Error
-	if !errors.As(err, &e) {
-		return ""
-	}
-	return e.Kind
-}
-
 func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := open(t, vfs.NewMem())
@@ -94,30 +86,30 @@ func TestProgress(t *testing.T) {
 func TestHowJobsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := open(t, vfs.NewMem())
-		failed := start(t, j, "a", func(context.Context, *Progress) error { return errors.New("disk full") })
+		failed := start(t, j, "a", func(context.Context, *Progress) error { return report.Errorf(report.Overloaded, "disk full") })
 		cancelled := start(t, j, "b", untilCancelled)
 		synctest.Wait()
 		if _, err := j.Cancel(cancelled.ID); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if one := get(t, j, failed.ID); one.State != report.Failed || one.Error != "disk full" {
+		if one := get(t, j, failed.ID); one.State != report.Failed || one.Error != "disk full" || one.ErrorKind != report.Overloaded {
 			t.Errorf("%+v", one)
 		}
 		if one := get(t, j, cancelled.ID); one.State != report.Cancelled {
 			t.Errorf("%+v", one)
 		}
-		if _, err := j.Cancel(cancelled.ID); kindOf(err) != report.Conflict {
+		if _, err := j.Cancel(cancelled.ID); report.KindOf(err) != report.Conflict {
 			t.Errorf("cancelling twice: %v", err)
 		}
-		if _, err := j.Cancel("none"); kindOf(err) != report.NotFound {
+		if _, err := j.Cancel("none"); report.KindOf(err) != report.NotFound {
 			t.Errorf("cancelling nothing: %v", err)
 		}
-		if _, err := j.Get("none"); kindOf(err) != report.NotFound {
+		if _, err := j.Get("none"); report.KindOf(err) != report.NotFound {
 			t.Errorf("getting nothing: %v", err)
 		}
 		j.Close()
-		if _, err := j.Start("c", "", untilCancelled); kindOf(err) != report.Conflict {
+		if _, err := j.Start("c", "", untilCancelled); report.KindOf(err) != report.Conflict {
 			t.Errorf("starting after the end: %v", err)
 		}
 	})
@@ -162,7 +154,7 @@ func TestBounds(t *testing.T) {
 		for range runningMax {
 			start(t, j, "long", untilCancelled)
 		}
-		if _, err := j.Start("one more", "", untilCancelled); kindOf(err) != report.Overloaded {
+		if _, err := j.Start("one more", "", untilCancelled); report.KindOf(err) != report.Overloaded {
 			t.Errorf("error %v", err)
 		}
 		j.Close()

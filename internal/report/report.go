@@ -7,6 +7,7 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -207,6 +208,7 @@ type Job struct {
 	Ended      *time.Time `json:"ended,omitempty"`
 	ETASeconds *int64     `json:"eta_seconds,omitempty"`
 	Error      string     `json:"error,omitempty"`
+	ErrorKind  ErrorKind  `json:"error_kind,omitempty"`
 }
 
 // Jobs are the jobs of a node, newest first.
@@ -258,6 +260,15 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return e.Message }
+
+// KindOf is the kind of an error; what is not an Error is Internal.
+func KindOf(err error) ErrorKind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return Internal
+}
 
 // Errorf makes an Error of a kind.
 func Errorf(kind ErrorKind, format string, args ...any) *Error {
