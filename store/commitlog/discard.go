@@ -1,8 +1,6 @@
 package commitlog
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Discard says that no record of table at or before upTo needs replay: its
 // updates are in durable SSTables, or the table was truncated or dropped. A

@@ -1,8 +1,6 @@
 package commitlog
 
-import (
-	"time"
-)
+import "time"
 
 // group is the records of one write and one sync: whole blocks of one segment.
 // It belongs to the log's mutex until it is sealed, then to the syncer.
@@ -13,7 +11,7 @@ type group struct {
 	buf     []byte // blocks; their headers are filled in by frame
 	at      int    // where the next byte goes; len(buf) when the last block is full
 	records int
-	first   time.Time // Periodic: when its first record came
+	first   time.Time // when its first record came, if there is a window or period
 	last    Position  // of its last record
 	wanted  bool      // somebody expects it to be synced soon
 	urgent  bool      // and now, without a window

@@ -21,7 +21,8 @@ type Log struct {
 	mu sync.Mutex
 	// Guarded by mu:
 	replayed bool
-	closing  bool
+	closing  bool       // takes no more records
+	drained  bool       // and the closing record is queued: the syncer may end
 	err      error      // final: the write or sync error, or ErrClosed
 	live     []*segment // oldest first; the last takes appends
 	clean    []*segment // hold nothing needed, free once a header says so
@@ -261,7 +262,7 @@ func (l *Log) putBodyLocked(g *group, body []byte) Position {
 }
 
 func (l *Log) appendedLocked(g *group, pos Position, size int) {
-	if g.records == 0 && l.opts.Mode == Periodic {
+	if g.records == 0 && l.opts.delay() > 0 {
 		g.first = time.Now()
 	}
 	g.records++
@@ -423,5 +424,6 @@ func (l *Log) closeLocked() {
 		}
 		l.waitLocked()
 	}
+	l.drained = true
 	notify(l.wake)
 }

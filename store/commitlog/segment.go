@@ -111,11 +111,8 @@ func (l *Log) takeSlot() (*slot, error) {
 		return nil, err
 	}
 	s.file = f
-	err = f.Preallocate(s.size)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err == nil {
+	// Its length becomes durable with the header.
+	if err = f.Preallocate(s.size); err == nil {
 		err = l.fs.SyncDir(l.dir)
 	}
 	if err != nil {

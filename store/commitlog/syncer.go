@@ -10,28 +10,20 @@ import (
 func (l *Log) run() {
 	defer close(l.stopped)
 	timer := time.NewTimer(time.Hour)
-	timer.Stop()
 	defer timer.Stop()
-	delay, armed, due := l.opts.delay(), false, false
 	for {
-		g, waiting, stop := l.nextGroup(due || delay == 0)
+		g, wait, stop := l.nextGroup()
 		switch {
 		case g != nil:
 			l.finish(g, l.write(g))
-			timer.Stop()
-			armed, due = false, false
 		case stop:
 			l.closeActive()
 			return
-		case waiting:
-			if !armed {
-				timer.Reset(delay)
-				armed = true
-			}
+		case wait > 0:
+			timer.Reset(wait)
 			select {
 			case <-l.wake:
 			case <-timer.C:
-				due = true
 			}
 		default:
 			<-l.wake
@@ -39,27 +31,29 @@ func (l *Log) run() {
 	}
 }
 
-// nextGroup takes the next group to write; due says that a group may be taken
-// that somebody waits for. waiting: there is one, but its time has not come.
-func (l *Log) nextGroup(due bool) (g *group, waiting, stop bool) {
+// nextGroup takes the next group to write. If it gives none, wait is how long
+// the records that are filling may still wait for others; 0: there are none.
+func (l *Log) nextGroup() (g *group, wait time.Duration, stop bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
-		return nil, false, true
+		return nil, 0, true
 	}
-	if f := l.filling; f != nil && len(l.queue) == 0 && (f.urgent || f.wanted && due) {
-		l.sealLocked()
+	if f := l.filling; f != nil && f.wanted && len(l.queue) == 0 {
+		if delay := l.opts.delay(); delay > 0 && !f.urgent {
+			wait = delay - time.Since(f.first)
+		}
+		if wait <= 0 {
+			l.sealLocked()
+		}
 	}
 	if len(l.queue) > 0 {
 		g = l.queue[0]
 		l.queue = l.queue[:copy(l.queue, l.queue[1:])]
 		l.inflight = g
-		return g, false, false
+		return g, 0, false
 	}
-	if l.closing {
-		return nil, false, true
-	}
-	return nil, l.filling != nil && l.filling.wanted, false
+	return nil, wait, l.drained
 }
 
 // write makes a group durable.

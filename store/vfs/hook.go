@@ -68,7 +68,7 @@ func (o Op) String() string {
 type Fault struct {
 	Err     error   // the operation fails so; wrapped with operation and path
 	Written int     // OpWrite that fails: so many bytes are written all the same
-	Flip    []int64 // OpRead: numbers of bits, from the first byte read, to turn over
+	Flip    []int64 // OpRead: bits to turn over, counted from the start of the file
 }
 
 // NewFaulty wraps inner; decide is asked before every operation and may be
@@ -256,8 +256,8 @@ func (f *hookedFile) ReadAt(p []byte, off int64) (n int, err error) {
 	} else {
 		n, err = f.File.ReadAt(p, off)
 		for _, bit := range fault.Flip {
-			if bit/8 < int64(n) {
-				p[bit/8] ^= 1 << (bit % 8)
+			if at := bit/8 - off; at >= 0 && at < int64(n) {
+				p[at] ^= 1 << (bit % 8)
 			}
 		}
 	}
