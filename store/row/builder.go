@@ -34,7 +34,7 @@ type Builder struct {
 	part    int32
 	inRow   bool
 
-	merge   rowMerger
+	merge   RowMerger
 	group   []*Row
 	views   []Row
 	view    builtPartition

@@ -11,7 +11,7 @@ type builtPartition struct {
 	row, rowTo   int // rows of b left
 	rng, rangeTo int // ranges of b that have not begun
 	static       *Row
-	statics      rowMerger
+	statics      RowMerger
 
 	active []int32 // heap of ranges of b that have begun, the winner first
 	open   Deletion
@@ -37,7 +37,7 @@ func (v *builtPartition) reset(part int32) {
 }
 
 // mergeGroup merges the next rows that have one clustering.
-func (v *builtPartition) mergeGroup(m *rowMerger, active Deletion) *Row {
+func (v *builtPartition) mergeGroup(m *RowMerger, active Deletion) *Row {
 	b := v.b
 	from := v.row
 	for v.row < v.rowTo && b.rows[v.row].static == b.rows[from].static &&
@@ -52,7 +52,7 @@ func (v *builtPartition) mergeGroup(m *rowMerger, active Deletion) *Row {
 	for i := range b.views {
 		b.group = append(b.group, &b.views[i])
 	}
-	return m.merge(b.group, active)
+	return m.Merge(b.group, active)
 }
 
 // Key implements Partition. AppendUpdate has no use for the prefix.

@@ -37,16 +37,24 @@ const (
 	cellNoValue   = 0x80 // a tombstone's, or empty
 )
 
-// Encoding is the encoding of rows and markers within a mutation, and, with
-// Orders, within memory.
+// Form is how much of a clustering stands in an encoded row or marker.
+type Form uint8
+
+// Only Raw is for disk and wire. Ordered and Bare serve memory, where reading
+// should not make byte-comparable forms again; they may change at any time.
+const (
+	Raw     Form = iota // the values block; Orders are made when reading
+	Ordered             // both forms
+	Bare                // none of it: whoever reads knows the clustering
+)
+
+// Encoding is the encoding of rows and markers within a mutation, and in memory.
 type Encoding struct {
 	Table *schema.Table
 	// Timestamp and LocalTime are subtracted from all of their kind: close ones
 	// make short bytes, any are right.
 	Timestamp, LocalTime int64
-	// Orders keeps the byte-comparable forms beside the raw ones, so that
-	// reading need not make them. Never on disk or wire: their form may change.
-	Orders bool
+	Form                 Form
 }
 
 // Scratch holds what Read returns; reused, it makes reading free of allocation.
@@ -77,6 +85,17 @@ func (e *Encoding) readDeletion(c *cursor) Deletion {
 	return d
 }
 
+func (e *Encoding) appendClustering(dst []byte, c Clustering) []byte {
+	if e.Form == Bare {
+		return dst
+	}
+	dst = append(dst, c.Values...)
+	if e.Form == Ordered {
+		dst = appendBlock(dst, c.Order)
+	}
+	return dst
+}
+
 // AppendRow appends a row or static row.
 func (e *Encoding) AppendRow(dst []byte, r *Row) []byte {
 	var flags byte
@@ -97,10 +116,7 @@ func (e *Encoding) AppendRow(dst []byte, r *Row) []byte {
 	}
 	dst = append(dst, flags)
 	if !r.Static {
-		dst = append(dst, r.Clustering.Values...)
-		if e.Orders {
-			dst = appendBlock(dst, r.Clustering.Order)
-		}
+		dst = e.appendClustering(dst, r.Clustering)
 	}
 	last := before{e.Timestamp, e.LocalTime, 0}
 	if flags&flagLiveness != 0 {
@@ -151,7 +167,7 @@ func (e *Encoding) appendCell(dst []byte, columns []*schema.Column, c *Cell, las
 	}
 	if c.Path != nil {
 		flags |= cellPath
-		if e.Orders && !bytes.Equal(c.Path, c.PathOrder) {
+		if e.Form != Raw && !bytes.Equal(c.Path, c.PathOrder) {
 			flags |= cellOrder
 		}
 	}
@@ -197,10 +213,7 @@ func (e *Encoding) AppendMarker(dst []byte, m *Marker) []byte {
 	}
 	dst = append(dst, flags)
 	dst = types.AppendUnsignedVInt(dst, uint64(m.Size))
-	dst = append(dst, m.Bound.Values...)
-	if e.Orders {
-		dst = appendBlock(dst, m.Bound.Order)
-	}
+	dst = e.appendClustering(dst, m.Bound)
 	if flags&flagMarkerBefore != 0 {
 		dst = e.appendDeletion(dst, m.Before)
 	}
@@ -256,8 +269,11 @@ func (e *Encoding) readMarker(c *cursor, flags byte, s *Scratch) {
 
 // readOrdered reads a clustering whose Order is stored, or makes it.
 func (e *Encoding) readOrdered(c *cursor, size int, bound, after bool, s *Scratch) Clustering {
-	if !e.Orders {
+	switch e.Form {
+	case Raw:
 		return readClustering(c, e.Table, size, bound, after, s)
+	case Bare:
+		return Clustering{}
 	}
 	vs := ReadValues(e.Table.ClusteringTypes(), size, c.b)
 	for ok := true; ok; {
@@ -385,7 +401,7 @@ func (e *Encoding) readCell(c *cursor, static bool, out *Cell, last *before, s *
 	col := e.column(c, static)
 	timed := flags&(cellTombstone|cellExpiring) != 0
 	if flags&(cellTombstone|cellExpiring) == cellTombstone|cellExpiring || (!timed && flags&cellSameTTL != 0) ||
-		(flags&cellTombstone != 0 && flags&cellNoValue == 0) || (flags&cellOrder != 0 && (!e.Orders || flags&cellPath == 0)) {
+		(flags&cellTombstone != 0 && flags&cellNoValue == 0) || (flags&cellOrder != 0 && (e.Form == Raw || flags&cellPath == 0)) {
 		c.fail("cell flags %#x", flags)
 		return false
 	}
@@ -426,7 +442,7 @@ func (e *Encoding) readCell(c *cursor, static bool, out *Cell, last *before, s *
 		return false
 	}
 	out.Column = int32(col.Position)
-	if flags&cellPath != 0 && !e.Orders && col.Type.Kind != types.UDT {
+	if flags&cellPath != 0 && e.Form == Raw && col.Type.Kind != types.UDT {
 		from := len(s.bytes)
 		s.bytes = AppendPathOrder(s.bytes, col, out.Path)
 		out.PathOrder = s.bytes[from:len(s.bytes):len(s.bytes)]

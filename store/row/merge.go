@@ -31,8 +31,8 @@ type Merger struct {
 	due       []int32 // inputs whose current was given away
 	open      Deletion
 
-	static rowMerger
-	rows   rowMerger
+	static RowMerger
+	rows   RowMerger
 	group  []*Row
 	u      Unfiltered
 	marker Marker
@@ -82,7 +82,7 @@ func (m *Merger) begin(reversed bool, sources []Partition) {
 		m.inputs = append(m.inputs, input{p: p, open: Live()})
 		m.due = append(m.due, int32(i))
 	}
-	m.hasStatic = len(m.group) > 0 && m.static.merge(m.group, m.deletion) != nil
+	m.hasStatic = len(m.group) > 0 && m.static.Merge(m.group, m.deletion) != nil
 }
 
 // Key implements Partition.
@@ -142,7 +142,7 @@ func (m *Merger) Next() (*Unfiltered, error) {
 		for _, i := range m.due {
 			m.group = append(m.group, m.inputs[i].u.Row)
 		}
-		if r := m.rows.merge(m.group, active); r != nil {
+		if r := m.rows.Merge(m.group, active); r != nil {
 			m.u = Unfiltered{Row: r}
 			return &m.u, nil
 		}

@@ -63,17 +63,18 @@ func (l Liveness) supersedes(m Liveness) bool {
 	return l.TTL < m.TTL
 }
 
-// rowMerger merges versions of one row and keeps the buffers for it.
-type rowMerger struct {
+// RowMerger merges versions of one row and keeps the buffers for it. The zero
+// value is ready; used again it allocates nothing.
+type RowMerger struct {
 	out    Row
 	at     []int // per row: next cell, or next complex deletion
 	single [1]*Row
 }
 
-// merge returns what rows of one clustering make together under the deletion
-// active around them; nil when nothing is left. The result is valid until the
-// next call.
-func (m *rowMerger) merge(rows []*Row, active Deletion) *Row {
+// Merge returns what rows of one clustering make together under the deletion
+// active around them, that of the partition or of a range, whichever is
+// stronger; nil when nothing is left. The result is valid until the next call.
+func (m *RowMerger) Merge(rows []*Row, active Deletion) *Row {
 	first := rows[0]
 	m.out = Row{Static: first.Static, Clustering: first.Clustering, Liveness: NoLiveness(), Deletion: Live(),
 		Complex: m.out.Complex[:0], Cells: m.out.Cells[:0]}
@@ -104,22 +105,22 @@ func (m *rowMerger) merge(rows []*Row, active Deletion) *Row {
 	return &m.out
 }
 
-// one merges a single row with the deletion active around it.
-func (m *rowMerger) one(r *Row, active Deletion) *Row {
+// Under returns what a deletion active around a row leaves of it.
+func (m *RowMerger) Under(r *Row, active Deletion) *Row {
 	m.single[0] = r
-	out := m.merge(m.single[:], active)
+	out := m.Merge(m.single[:], active)
 	m.single[0] = nil
 	return out
 }
 
-func (m *rowMerger) start(n int) {
+func (m *RowMerger) start(n int) {
 	m.at = m.at[:0]
 	for range n {
 		m.at = append(m.at, 0)
 	}
 }
 
-func (m *rowMerger) mergeComplex(rows []*Row, active Deletion) {
+func (m *RowMerger) mergeComplex(rows []*Row, active Deletion) {
 	total := 0
 	for _, r := range rows {
 		total += len(r.Complex)
@@ -153,7 +154,7 @@ func (m *rowMerger) mergeComplex(rows []*Row, active Deletion) {
 	}
 }
 
-func (m *rowMerger) mergeCells(rows []*Row, active Deletion) {
+func (m *RowMerger) mergeCells(rows []*Row, active Deletion) {
 	if len(rows) == 1 {
 		m.filterCells(rows[0].Cells, active)
 		return
@@ -187,7 +188,7 @@ func (m *rowMerger) mergeCells(rows []*Row, active Deletion) {
 	}
 }
 
-func (m *rowMerger) filterCells(cells []Cell, active Deletion) {
+func (m *RowMerger) filterCells(cells []Cell, active Deletion) {
 	if active.IsLive() && len(m.out.Complex) == 0 {
 		m.out.Cells = append(m.out.Cells, cells...)
 		return
@@ -200,7 +201,7 @@ func (m *rowMerger) filterCells(cells []Cell, active Deletion) {
 
 // keepCell appends c unless a deletion covers it. cx walks along the complex
 // deletions, which are sorted as the cells are.
-func (m *rowMerger) keepCell(c *Cell, cx int, active Deletion) int {
+func (m *RowMerger) keepCell(c *Cell, cx int, active Deletion) int {
 	for cx < len(m.out.Complex) && m.out.Complex[cx].Column < c.Column {
 		cx++
 	}

@@ -202,6 +202,9 @@ func (u *Update) Check() error {
 // Table is the table given to Reset.
 func (u *Update) Table() *schema.Table { return u.e.Table }
 
+// Bases are a timestamp and a local time that others of the update are close to.
+func (u *Update) Bases() (timestamp, localTime int64) { return u.e.Timestamp, u.e.LocalTime }
+
 // Key implements Partition.
 func (u *Update) Key() Key { return u.key }
 
