@@ -1,12 +1,6 @@
 package proto
 
-import (
-	"encoding/hex"
-	"strconv"
-	"strings"
-
-	"helenus/internal/cql/types"
-)
+import "helenus/internal/cql/types"
 
 // Type options (4.2.5.2). Frozen is not visible in them, and vectors and types
 // younger than the version travel as custom with their marshal class.
@@ -20,39 +14,36 @@ const (
 	optionTuple  = 0x31
 )
 
-const marshalPackage = "org.apache.cassandra.db.marshal."
-
 // scalar is one row of the table of native types: since is the first version
-// that has the code.
+// that has the code; before it a type travels as its class.
 type scalar struct {
 	kind  types.Kind
 	code  uint16
 	since Version
-	class string
 }
 
 var scalars = [...]scalar{
-	{types.ASCII, 0x01, V3, "AsciiType"},
-	{types.BigInt, 0x02, V3, "LongType"},
-	{types.Blob, 0x03, V3, "BytesType"},
-	{types.Boolean, 0x04, V3, "BooleanType"},
-	{types.Counter, 0x05, V3, "CounterColumnType"},
-	{types.Decimal, 0x06, V3, "DecimalType"},
-	{types.Double, 0x07, V3, "DoubleType"},
-	{types.Float, 0x08, V3, "FloatType"},
-	{types.Int, 0x09, V3, "Int32Type"},
-	{types.Timestamp, 0x0B, V3, "TimestampType"},
-	{types.UUID, 0x0C, V3, "UUIDType"},
-	{types.Text, 0x0D, V3, "UTF8Type"},
-	{types.VarInt, 0x0E, V3, "IntegerType"},
-	{types.TimeUUID, 0x0F, V3, "TimeUUIDType"},
-	{types.Inet, 0x10, V3, "InetAddressType"},
-	{types.Date, 0x11, V4, "SimpleDateType"},
-	{types.Time, 0x12, V4, "TimeType"},
-	{types.SmallInt, 0x13, V4, "ShortType"},
-	{types.TinyInt, 0x14, V4, "ByteType"},
-	{types.Duration, 0x15, V5, "DurationType"},
-	{types.Empty, 0, 0xff, "EmptyType"},
+	{types.ASCII, 0x01, V3},
+	{types.BigInt, 0x02, V3},
+	{types.Blob, 0x03, V3},
+	{types.Boolean, 0x04, V3},
+	{types.Counter, 0x05, V3},
+	{types.Decimal, 0x06, V3},
+	{types.Double, 0x07, V3},
+	{types.Float, 0x08, V3},
+	{types.Int, 0x09, V3},
+	{types.Timestamp, 0x0B, V3},
+	{types.UUID, 0x0C, V3},
+	{types.Text, 0x0D, V3},
+	{types.VarInt, 0x0E, V3},
+	{types.TimeUUID, 0x0F, V3},
+	{types.Inet, 0x10, V3},
+	{types.Date, 0x11, V4},
+	{types.Time, 0x12, V4},
+	{types.SmallInt, 0x13, V4},
+	{types.TinyInt, 0x14, V4},
+	{types.Duration, 0x15, V5},
+	{types.Empty, 0, 0xff},
 }
 
 // byKind and byCode index scalars.
@@ -80,7 +71,7 @@ func appendOption(dst []byte, v Version, t *types.Type) []byte {
 		if v >= s.since {
 			return appendU16(dst, int(s.code))
 		}
-		return appendString(appendU16(dst, optionCustom), marshalPackage+s.class)
+		return appendString(appendU16(dst, optionCustom), t.ClassName(false))
 	}
 	switch t.Kind {
 	case types.List:
@@ -103,59 +94,7 @@ func appendOption(dst []byte, v Version, t *types.Type) []byte {
 		}
 		return dst
 	}
-	return appendString(appendU16(dst, optionCustom), marshalClass(t, false))
-}
-
-// marshalClass is a type's class with packages and type parameters. Frozen
-// collections and UDTs say so unless what they stand in is frozen already.
-func marshalClass(t *types.Type, inFrozen bool) string {
-	if s := byKind[t.Kind]; s != nil {
-		return marshalPackage + s.class
-	}
-	name := collectionClass(t.Kind)
-	if name == "" {
-		return t.Name
-	}
-	freezable := t.IsCollection() || t.Kind == types.UDT
-	innerFrozen := inFrozen || t.Kind == types.Tuple || (freezable && t.Frozen)
-	var params []string
-	if t.Kind == types.UDT {
-		params = append(params, t.Keyspace, hex.EncodeToString([]byte(t.Name)))
-	}
-	for i, e := range t.Elems {
-		p := marshalClass(e, innerFrozen)
-		if t.Kind == types.UDT {
-			p = hex.EncodeToString([]byte(t.FieldNames[i])) + ":" + p
-		}
-		params = append(params, p)
-	}
-	list := strings.Join(params, ",")
-	if t.Kind == types.Vector {
-		list += " , " + strconv.Itoa(t.Dimension)
-	}
-	class := marshalPackage + name + "(" + list + ")"
-	if freezable && t.Frozen && !inFrozen {
-		class = marshalPackage + "FrozenType(" + class + ")"
-	}
-	return class
-}
-
-func collectionClass(k types.Kind) string {
-	switch k {
-	case types.List:
-		return "ListType"
-	case types.Set:
-		return "SetType"
-	case types.Map:
-		return "MapType"
-	case types.Tuple:
-		return "TupleType"
-	case types.UDT:
-		return "UserType"
-	case types.Vector:
-		return "VectorType"
-	}
-	return ""
+	return appendString(appendU16(dst, optionCustom), t.ClassName(false))
 }
 
 // optionDepth bounds the nesting a peer may send; Cassandra's own metadata
@@ -206,25 +145,12 @@ func (r *reader) option(depth int) *types.Type {
 	}
 }
 
-// typeOfClass knows the classes that this package writes in a custom option:
-// scalars and vectors of what it knows. Others stay Custom.
+// typeOfClass reads a custom option's class; one that cannot be read stays
+// Custom with its whole text.
 func typeOfClass(class string) *types.Type {
-	short := strings.TrimPrefix(class, marshalPackage)
-	for i := range scalars {
-		if scalars[i].class == short {
-			return types.Native(scalars[i].kind)
-		}
+	t, reversed, err := types.ParseClass(class)
+	if err != nil || reversed {
+		return &types.Type{Kind: types.Custom, Name: class}
 	}
-	if inner, ok := strings.CutPrefix(short, "VectorType("); ok && strings.HasSuffix(inner, ")") {
-		inner = strings.TrimSuffix(inner, ")")
-		comma := strings.LastIndexByte(inner, ',')
-		if comma > 0 {
-			dim, err := strconv.Atoi(strings.TrimSpace(inner[comma+1:]))
-			elem := typeOfClass(strings.TrimSpace(inner[:comma]))
-			if err == nil && dim > 0 && elem.Kind != types.Custom {
-				return types.VectorOf(elem, dim)
-			}
-		}
-	}
-	return &types.Type{Kind: types.Custom, Name: class}
+	return t
 }
