@@ -26,6 +26,8 @@ func (c *Conn) start() error {
 	if compression != "" {
 		req.Options = append(req.Options, proto.Option{Key: proto.OptionCompression, Value: compression})
 	}
+	// Cassandra compresses even the READY of v4.
+	c.dec.SetCompression(c.cfg.Compression)
 	var resp proto.Response
 	if err := c.ask(&req, &resp); err != nil {
 		return err
@@ -34,7 +36,6 @@ func (c *Conn) start() error {
 	c.dec.SetVersion(c.version)
 	c.dec.SetFraming(s.Framing(c.version))
 	c.w.SetFraming(s.Framing(c.version))
-	c.dec.SetCompression(c.cfg.Compression)
 	c.w.SetCompression(c.cfg.Compression)
 	if resp.Op == proto.OpReady {
 		return nil
