@@ -1,0 +1,139 @@
+package sstable
+
+import (
+	"bytes"
+	"math"
+
+	"helenus/internal/cql/schema"
+	"helenus/internal/cql/types"
+	"helenus/store/row"
+)
+
+// collector gathers Meta from what is written.
+type collector struct {
+	meta      Meta
+	drop      dropTimesBuilder
+	keys      sketch
+	cells     int64 // of the current partition
+	first     bool
+	unbounded bool   // a deletion reaches beyond rows
+	minOrder  []byte // of the least and greatest clusterings
+	maxOrder  []byte
+}
+
+func newCollector() *collector {
+	c := &collector{first: true}
+	c.meta.PartitionSizes, c.meta.PartitionCells = newHistogram(sizeOffsets), newHistogram(cellOffsets)
+	c.meta.MinTimestamp, c.meta.MaxTimestamp = math.MinInt64, math.MaxInt64 // what Cassandra says of nothing
+	c.meta.MinLocalTime, c.meta.MaxLocalTime = row.NoDeletionTime, row.NoDeletionTime
+	c.meta.CompressionRatio = -1
+	return c
+}
+
+// see notes one timestamp with its time to live and local time.
+func (c *collector) see(ts int64, ttl int32, local int64) {
+	m := &c.meta
+	if c.first {
+		c.first = false
+		m.MinTimestamp, m.MaxTimestamp, m.MinLocalTime, m.MaxLocalTime = ts, ts, local, local
+		m.MinTTL, m.MaxTTL = ttl, ttl
+	} else {
+		m.MinTimestamp, m.MaxTimestamp = min(m.MinTimestamp, ts), max(m.MaxTimestamp, ts)
+		m.MinLocalTime, m.MaxLocalTime = min(m.MinLocalTime, local), max(m.MaxLocalTime, local)
+		m.MinTTL, m.MaxTTL = min(m.MinTTL, ttl), max(m.MaxTTL, ttl)
+	}
+	if local != row.NoDeletionTime {
+		c.drop.add(local)
+	}
+}
+
+func (c *collector) deletion(d row.Deletion) {
+	if !d.IsLive() {
+		c.see(d.Timestamp, 0, d.LocalTime)
+	}
+}
+
+func (c *collector) startPartition(key []byte, d row.Deletion) {
+	c.cells = 0
+	c.keys.add(key)
+	c.deletion(d)
+	if !d.IsLive() {
+		c.unbounded, c.meta.HasPartitionDeletions = true, true
+	}
+}
+
+func (c *collector) endPartition(size int64) {
+	c.meta.PartitionSizes.add(size)
+	c.meta.PartitionCells.add(c.cells)
+}
+
+func (c *collector) row(r *row.Row) {
+	if !r.Liveness.IsEmpty() {
+		c.see(r.Liveness.Timestamp, r.Liveness.TTL, r.Liveness.LocalTime)
+	}
+	c.deletion(r.Deletion)
+	for i := range r.Complex {
+		c.deletion(r.Complex[i].Deletion)
+	}
+	last := int32(-1)
+	for i := range r.Cells {
+		cell := &r.Cells[i]
+		c.see(cell.Timestamp, cell.TTL, cell.LocalTime)
+		if cell.Column != last {
+			last = cell.Column
+			c.meta.Columns++
+		}
+	}
+	c.cells += int64(len(r.Cells))
+	if r.Static {
+		return
+	}
+	c.meta.Rows++
+	if c.minOrder == nil || bytes.Compare(r.Clustering.Order, c.minOrder) < 0 {
+		c.minOrder = append(c.minOrder[:0], r.Clustering.Order...)
+		c.meta.MinClustering = keepValues(c.meta.MinClustering, r.Clustering.Values)
+	}
+	if c.maxOrder == nil || bytes.Compare(r.Clustering.Order, c.maxOrder) > 0 {
+		c.maxOrder = append(c.maxOrder[:0], r.Clustering.Order...)
+		c.meta.MaxClustering = keepValues(c.meta.MaxClustering, r.Clustering.Values)
+	}
+}
+
+// keepValues keeps a values block as its only element until finish takes it apart.
+func keepValues(old [][]byte, values []byte) [][]byte {
+	if old == nil {
+		old = [][]byte{nil}
+	}
+	old[0] = append(old[0][:0], values...)
+	return old
+}
+
+func (c *collector) marker(m *row.Marker) {
+	c.deletion(m.Before)
+	c.deletion(m.After)
+	c.unbounded = true
+}
+
+func (c *collector) finish(t *schema.Table, l layout) *Meta {
+	m := &c.meta
+	m.DropTimes = c.drop.bins()
+	m.sketch = c.keys.bytes()
+	for _, values := range []*[][]byte{&m.MinClustering, &m.MaxClustering} {
+		if c.unbounded || *values == nil {
+			*values = nil
+			continue
+		}
+		*values = coveredPrefix(t.ClusteringTypes(), (*values)[0])
+	}
+	return m
+}
+
+// coveredPrefix takes a values block apart up to the first null, or the first
+// value too long for the file's 16 bits.
+func coveredPrefix(ts []*types.Type, block []byte) (out [][]byte) {
+	vs := row.ReadValues(ts, len(ts), block)
+	for v, ok := vs.Next(); ok && v != nil && len(v) <= math.MaxUint16; v, ok = vs.Next() {
+		out = append(out, v)
+	}
+	return out
+}

@@ -1,0 +1,161 @@
+package sstable
+
+import (
+	"fmt"
+	"hash/crc32"
+	"path/filepath"
+
+	"helenus/internal/compress"
+	"helenus/store/vfs"
+)
+
+// componentWriter writes one file front to back, buffered, and sums its blocks.
+type componentWriter struct {
+	file vfs.File
+	name string
+	buf  []byte
+	size int64 // written and buffered
+	sums sumWriter
+	err  error
+}
+
+const writeBuffer = 256 << 10
+
+func createComponent(fs vfs.FS, dir string, d Descriptor, c Component) (*componentWriter, error) {
+	name := filepath.Join(dir, d.File(c))
+	f, err := fs.Create(name)
+	if err != nil {
+		return nil, fmt.Errorf("sstable: create %s: %w", d.File(c), err)
+	}
+	return &componentWriter{file: f, name: d.File(c)}, nil
+}
+
+func (w *componentWriter) write(p []byte) {
+	w.size += int64(len(p))
+	w.buf = append(w.buf, p...)
+	if len(w.buf) >= writeBuffer {
+		w.flush()
+	}
+}
+
+func (w *componentWriter) flush() {
+	if w.err == nil && len(w.buf) > 0 {
+		w.sums.Write(w.buf)
+		if _, err := w.file.Write(w.buf); err != nil {
+			w.err = fmt.Errorf("sstable: write %s: %w", w.name, err)
+		}
+	}
+	w.buf = w.buf[:0]
+}
+
+// finish makes the file durable and closes it.
+func (w *componentWriter) finish() (blockSums, error) {
+	w.flush()
+	if w.err == nil {
+		if err := w.file.Sync(); err != nil {
+			w.err = fmt.Errorf("sstable: sync %s: %w", w.name, err)
+		}
+	}
+	w.close()
+	return w.sums.finish(), w.err
+}
+
+func (w *componentWriter) close() {
+	if w.file == nil {
+		return
+	}
+	if err := w.file.Close(); err != nil && w.err == nil {
+		w.err = fmt.Errorf("sstable: close %s: %w", w.name, err)
+	}
+	w.file = nil
+}
+
+// dataWriter is Data.db: chunks, compressed or not, with their sums.
+type dataWriter struct {
+	out    *componentWriter
+	codec  compress.Codec // nil: not compressed
+	info   compressionInfo
+	chunk  []byte
+	packed []byte
+	size   int64  // uncompressed
+	digest uint32 // CRC32 of the whole file
+	crcs   []byte // CRC.db, when not compressed
+	err    error
+}
+
+func newDataWriter(out *componentWriter, c Chunking) (*dataWriter, error) {
+	w := &dataWriter{out: out}
+	if c.Class == "" {
+		w.chunk = make([]byte, 0, checksumBlock)
+		w.crcs = appendU32(nil, checksumBlock)
+		return w, nil
+	}
+	codec, err := c.codec()
+	if err != nil {
+		return nil, fmt.Errorf("sstable: %w", err)
+	}
+	w.codec, w.info.Chunking = codec, c
+	w.chunk = make([]byte, 0, c.ChunkBytes)
+	w.packed = make([]byte, codec.CompressBound(c.ChunkBytes)+c.ChunkBytes)
+	return w, nil
+}
+
+func (w *dataWriter) write(p []byte) {
+	w.size += int64(len(p))
+	for len(p) > 0 {
+		n := min(len(p), cap(w.chunk)-len(w.chunk))
+		w.chunk = append(w.chunk, p[:n]...)
+		p = p[n:]
+		if len(w.chunk) == cap(w.chunk) {
+			w.flushChunk()
+		}
+	}
+}
+
+func (w *dataWriter) flushChunk() {
+	if len(w.chunk) == 0 || w.err != nil {
+		return
+	}
+	stored := w.chunk
+	if w.codec != nil {
+		n, err := w.codec.Compress(w.packed, w.chunk)
+		if err != nil {
+			w.err = fmt.Errorf("sstable: compress %s: %w", w.out.name, err)
+			return
+		}
+		stored = w.packed[:n]
+		if int64(n) >= int64(w.info.MaxStored) {
+			stored = w.plain()
+		}
+		w.info.offsets = append(w.info.offsets, w.out.size)
+	}
+	sum := appendU32(nil, crc32.ChecksumIEEE(stored))
+	w.digest = crc32.Update(w.digest, crc32.IEEETable, stored)
+	w.out.write(stored)
+	if w.codec != nil {
+		w.digest = crc32.Update(w.digest, crc32.IEEETable, sum)
+		w.out.write(sum)
+	} else {
+		w.crcs = append(w.crcs, sum...)
+	}
+	w.chunk = w.chunk[:0]
+}
+
+// plain is a chunk stored as it is; a short one is padded with zeros, so that
+// its length says that it is not compressed.
+func (w *dataWriter) plain() []byte {
+	n := max(len(w.chunk), int(w.info.MaxStored))
+	clear(w.packed[:n])
+	copy(w.packed, w.chunk)
+	return w.packed[:n]
+}
+
+func (w *dataWriter) finish() (blockSums, error) {
+	w.flushChunk()
+	w.info.dataBytes = w.size
+	sums, err := w.out.finish()
+	if w.err != nil {
+		err = w.err
+	}
+	return sums, err
+}
