@@ -331,6 +331,16 @@ const (
 	vectorSizeMax = 1<<31 - 1
 )
 
+func checkDimension(elem *Type, n int) error {
+	if n < 1 {
+		return fmt.Errorf("vectors may only have positive dimensions; given %d", n)
+	}
+	if n > dimensionMax || n*max(elem.FixedLength(), 1) > vectorSizeMax {
+		return fmt.Errorf("a vector of %d %s is longer than 2 GiB", n, elem)
+	}
+	return nil
+}
+
 func (p *classParser) vector(depth int) (*Type, error) {
 	elem, err := p.parse(depth + 1)
 	if err != nil {
@@ -340,8 +350,11 @@ func (p *classParser) vector(depth int) (*Type, error) {
 		return nil, err
 	}
 	n, err := strconv.Atoi(p.word())
-	if err != nil || n < 1 || n > dimensionMax || n*max(elem.FixedLength(), 1) > vectorSizeMax {
-		return nil, fmt.Errorf("vector dimension must be positive and its values below 2 GiB")
+	if err != nil {
+		return nil, fmt.Errorf("vector dimension: %w", err)
+	}
+	if err := checkDimension(elem, n); err != nil {
+		return nil, err
 	}
 	return VectorOf(elem, n), p.expect(')')
 }

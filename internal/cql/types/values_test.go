@@ -78,6 +78,9 @@ func TestValues(t *testing.T) {
 			return
 		}
 		parts := strings.SplitN(rest, " | ", 3)
+		if lit := escaped(typ.FormatLiteral(v)); parts[2] != "?" && lit != parts[2] {
+			t.Errorf("%s: %s: literal %s", typ, line, lit)
+		}
 		enc := hex.EncodeToString(typ.AppendComparable(nil, v))
 		if parts[1] == "null" {
 			parts[1] = ""
@@ -147,4 +150,20 @@ func sign(n int) int {
 		return 1
 	}
 	return 0
+}
+
+// escaped writes control characters as the golden files do.
+func escaped(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '\\':
+			b.WriteString(`\\`)
+		case r < 32 || r == 127:
+			b.WriteString(`\x` + hex.EncodeToString([]byte{byte(r)}))
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
