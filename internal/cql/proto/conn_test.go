@@ -47,7 +47,7 @@ func TestVersions(t *testing.T) {
 		{"0600ffff", "Beta version of the protocol used (6/v6-beta), but USE_BETA flag is unset", -1},
 		{"06100001", "Invalid or unsupported protocol version (6)" + list, 1},
 		{"0100050500000000", "Invalid or unsupported protocol version (1)" + list, 5},
-		{"84000001", "Wrong protocol direction for opcode 5 (OPTIONS)", 1},
+		{"84000001", "Wrong protocol direction (expected REQUEST, got RESPONSE) for opcode 5 (OPTIONS)", 1},
 		{"05000001 05 ffffffff", "Invalid value for envelope header body length field: -1", 1},
 	} {
 		var d Decoder

@@ -191,12 +191,19 @@ func (d *Decoder) check(h Header) *ProtocolError {
 			Err: protocolErrorf("Invalid value for envelope header body length field: %d", h.Length)}
 	case h.Response != d.Responses:
 		return &ProtocolError{Stream: h.Stream, Fatal: true,
-			Err: protocolErrorf("Wrong protocol direction for opcode %d (%s)", uint8(h.Op), h.Op)}
+			Err: protocolErrorf("Wrong protocol direction (expected %s, got %s) for opcode %d (%s)", direction(d.Responses), direction(h.Response), uint8(h.Op), h.Op)}
 	case int(h.Length) > limit:
 		return &ProtocolError{Stream: h.Stream,
 			Err: helenus.Invalid("Request is too big: length %d exceeds maximum allowed length %d.", h.Length, limit)}
 	}
 	return nil
+}
+
+func direction(response bool) string {
+	if response {
+		return "RESPONSE"
+	}
+	return "REQUEST"
 }
 
 // plainBody undoes the compression of bodies, which v5 does not have.
