@@ -1,0 +1,128 @@
+package system
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// The bounds of what is remembered of traced requests.
+const (
+	traceCountMax = 1000
+	traceEventMax = 1000
+)
+
+// Traces remembers what the latest traced requests did, for system_traces. It
+// keeps them in memory: a trace is read at once or never.
+type Traces struct {
+	mu       sync.Mutex
+	byID     map[[16]byte]*Trace
+	order    [][16]byte // oldest first
+	sequence uint64
+	node     netip.AddrPort // this node, internode
+}
+
+// NewTraces makes an empty memory; node is this node's internode address.
+func NewTraces(node netip.AddrPort) *Traces {
+	return &Traces{byID: make(map[[16]byte]*Trace), node: node}
+}
+
+// Session describes a traced request.
+type Session struct {
+	ID         [16]byte
+	Client     netip.Addr
+	Command    string // QUERY, PREPARE, EXECUTE, BATCH
+	Request    string // such as "Execute CQL3 query"
+	Parameters map[string]string
+	Started    time.Time
+}
+
+// Trace is one traced request; its methods may be called by any goroutine.
+type Trace struct {
+	owner   *Traces
+	session Session
+	micros  int // duration; -1 until Finish
+	events  []traceEvent
+}
+
+type traceEvent struct {
+	id       [16]byte
+	activity string
+	micros   int
+	thread   string
+}
+
+// Start begins a trace. The oldest is forgotten when there are too many.
+func (t *Traces) Start(s Session) *Trace {
+	tr := &Trace{owner: t, session: s, micros: -1}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.order) == traceCountMax {
+		delete(t.byID, t.order[0])
+		t.order = slices.Delete(t.order, 0, 1)
+	}
+	t.byID[s.ID] = tr
+	t.order = append(t.order, s.ID)
+	return tr
+}
+
+// Event notes an activity at a moment.
+func (tr *Trace) Event(now time.Time, activity string) {
+	tr.owner.mu.Lock()
+	defer tr.owner.mu.Unlock()
+	if len(tr.events) == traceEventMax {
+		return
+	}
+	tr.owner.sequence++
+	tr.events = append(tr.events, traceEvent{id: timeUUID(now, tr.owner.sequence), activity: activity,
+		micros: int(now.Sub(tr.session.Started).Microseconds()), thread: "query"})
+}
+
+// Finish notes how long the request took; readers wait for that.
+func (tr *Trace) Finish(now time.Time) {
+	tr.owner.mu.Lock()
+	defer tr.owner.mu.Unlock()
+	tr.micros = int(now.Sub(tr.session.Started).Microseconds())
+}
+
+func (t *Traces) sessions() (out []Record) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, id := range t.order {
+		tr := t.byID[id]
+		rec := Record{"session_id": id, "client": tr.session.Client, "command": tr.session.Command,
+			"coordinator": t.node.Addr(), "coordinator_port": int(t.node.Port()), "parameters": tr.session.Parameters,
+			"request": tr.session.Request, "started_at": tr.session.Started}
+		if tr.micros >= 0 {
+			rec["duration"] = tr.micros
+		}
+		out = append(out, rec)
+	}
+	return out
+}
+
+func (t *Traces) events() (out []Record) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, id := range t.order {
+		for _, e := range t.byID[id].events {
+			out = append(out, Record{"session_id": id, "event_id": e.id, "activity": e.activity, "source": t.node.Addr(),
+				"source_port": int(t.node.Port()), "source_elapsed": e.micros, "thread": e.thread})
+		}
+	}
+	return out
+}
+
+// timeUUID makes a version 1 UUID; sequence tells those of one moment apart and
+// keeps them in order.
+func timeUUID(now time.Time, sequence uint64) (id [16]byte) {
+	const epochOffset = 0x01B21DD213814000 // 100 ns from 1582-10-15 to 1970
+	ticks := uint64(now.UnixMicro())*10 + epochOffset + sequence%10
+	binary.BigEndian.PutUint32(id[0:], uint32(ticks))
+	binary.BigEndian.PutUint16(id[4:], uint16(ticks>>32))
+	binary.BigEndian.PutUint16(id[6:], uint16(ticks>>48)&0x0fff|0x1000)
+	binary.BigEndian.PutUint64(id[8:], sequence&0x3fffffffffffffff|0x8000000000000000)
+	return id
+}
