@@ -1,8 +1,10 @@
 package commitlog_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -131,6 +133,11 @@ func TestCorruptIsNamed(t *testing.T) {
 		{"middle of the newest", func(m *vfs.Mem) { overwrite(t, m, fileOf[newest], 512, 512) }, newest, 512, "block of group 1, and group"},
 		{"header of an old one", func(m *vfs.Mem) { overwrite(t, m, fileOf[oldest], 0, 64) }, oldest, 0, "no file"},
 		{"header of the newest", func(m *vfs.Mem) { overwrite(t, m, fileOf[newest], 0, 64) }, newest, 0, "segment header"},
+		{"bytes changed before they were summed up", func(m *vfs.Mem) { resum(t, m, fileOf[oldest+1], 512, 100) }, oldest + 1, 536, "record checksum"},
+		{"record size changed", func(m *vfs.Mem) { resum(t, m, fileOf[oldest+1], 512, 26) }, oldest + 1, 536, "record size"},
+		{"no previous end", func(m *vfs.Mem) { resum(t, m, fileOf[oldest+1], 0, 28, 29) }, oldest + 1, 0, "the header knows no previous"},
+		{"odd previous end", func(m *vfs.Mem) { resum(t, m, fileOf[oldest+1], 0, 28) }, oldest, 3584 ^ 0xff, "the next segment says"},
+		{"blocks swapped", func(m *vfs.Mem) { swap(t, m, fileOf[newest-1], 1024, 1536) }, newest - 1, 1024, "block"},
 		{"file gone", func(m *vfs.Mem) { must(t, m.Remove(fileOf[oldest+1])) }, oldest + 1, 0, "no file"},
 		{"file copied", func(m *vfs.Mem) { copyFile(t, m, fileOf[oldest], dir+"/commitlog-00000077.log") }, oldest, 0, "second file"},
 		{"file cut", func(m *vfs.Mem) { cut(t, m, fileOf[newest], 2048) }, newest, 2048, "cut"},
@@ -175,6 +182,36 @@ func overwrite(t *testing.T, m *vfs.Mem, name string, off int64, size int) {
 	_, err = f.WriteAt([]byte(strings.Repeat("?", size)), off)
 	must(t, err)
 	must(t, f.Close())
+}
+
+// resum changes bytes of a block or header and makes its checksum right: to 0
+// in a header, to something else in a block.
+func resum(t *testing.T, m *vfs.Mem, name string, off int, at ...int) {
+	t.Helper()
+	data, err := vfs.ReadFile(m, name, 1<<20)
+	must(t, err)
+	b := data[off : off+512]
+	for _, i := range at {
+		if b[i] ^= 0xff; off == 0 && len(at) > 1 {
+			b[i] = 0
+		}
+	}
+	end := 64
+	if off > 0 {
+		end = 24 + int(binary.LittleEndian.Uint16(b[20:]))
+	}
+	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:end], crc32.MakeTable(crc32.Castagnoli)))
+	must(t, vfs.WriteFile(m, name, data))
+}
+
+func swap(t *testing.T, m *vfs.Mem, name string, a, b int) {
+	t.Helper()
+	data, err := vfs.ReadFile(m, name, 1<<20)
+	must(t, err)
+	for i := range 512 {
+		data[a+i], data[b+i] = data[b+i], data[a+i]
+	}
+	must(t, vfs.WriteFile(m, name, data))
 }
 
 func copyFile(t *testing.T, m *vfs.Mem, from, to string) {

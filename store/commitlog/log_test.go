@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -108,9 +109,9 @@ func TestPeriodic(t *testing.T) {
 		mem := vfs.NewMem()
 		opts := commitlog.Options{Mode: commitlog.Periodic, Period: time.Second, SegmentSize: 64 << 10}
 		hang := make(chan struct{})
-		hung := false
+		var hung atomic.Bool
 		fsys := vfs.NewFaulty(mem, func(op vfs.Op) vfs.Fault {
-			if op.Kind == vfs.OpSync && hung {
+			if op.Kind == vfs.OpSync && hung.Load() {
 				<-hang
 			}
 			return vfs.Fault{}
@@ -133,7 +134,7 @@ func TestPeriodic(t *testing.T) {
 		if l.Synced() != l.Appended() {
 			t.Fatal("not synced after the period")
 		}
-		hung = true
+		hung.Store(true)
 		appendOne()
 		time.Sleep(1400 * time.Millisecond)
 		appendOne() // the sync hangs, but is not late yet
@@ -141,7 +142,7 @@ func TestPeriodic(t *testing.T) {
 		began := time.Now()
 		go func() {
 			time.Sleep(3 * time.Second)
-			hung = false
+			hung.Store(false)
 			close(hang)
 		}()
 		appendOne()
@@ -155,33 +156,33 @@ func TestPeriodic(t *testing.T) {
 func TestAppendBlocksWhenTheDiskDoesNotFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := make(chan struct{})
-		armed := false
+		var armed atomic.Bool
 		fsys := vfs.NewFaulty(vfs.NewMem(), func(op vfs.Op) vfs.Fault {
-			if op.Kind == vfs.OpSync && armed {
+			if op.Kind == vfs.OpSync && armed.Load() {
 				<-hang
 			}
 			return vfs.Fault{}
 		})
 		opts := commitlog.Options{SegmentSize: 1 << 20, BufferSize: 16 << 10}
 		l := open(t, fsys, opts)
-		armed = true
-		appended := 0
+		armed.Store(true)
+		var appended atomic.Int64
 		go func() {
 			for range 200 {
 				if _, err := l.Append([]commitlog.TableID{table(1)}, nil, make([]byte, 1000)); err != nil {
 					t.Error(err)
 				}
-				appended++
+				appended.Add(1)
 			}
 		}()
 		synctest.Wait()
-		if appended >= 100 || appended < 20 || l.Stats().BufferedBytes > 4*opts.BufferSize {
-			t.Fatalf("%d appended, %+v", appended, l.Stats())
+		if n := appended.Load(); n >= 100 || n < 20 || l.Stats().BufferedBytes > 4*opts.BufferSize {
+			t.Fatalf("%d appended, %+v", appended.Load(), l.Stats())
 		}
 		close(hang)
 		synctest.Wait()
-		if appended != 200 {
-			t.Fatalf("%d appended", appended)
+		if appended.Load() != 200 {
+			t.Fatalf("%d appended", appended.Load())
 		}
 		must(t, l.Close())
 	})
