@@ -124,6 +124,7 @@ type Ordering struct {
 type Using struct {
 	Timestamp Expr
 	TTL       Expr
+	TTLFirst  bool // the text says TTL before TIMESTAMP, and so numbers their markers
 }
 
 // Insert is INSERT INTO, with columns and values or with JSON.

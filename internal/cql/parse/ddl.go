@@ -120,8 +120,11 @@ func (p *parser) mask(c *ColumnDef) {
 		p.noViable()
 		return
 	}
-	if call, ok := p.call(p.term).(*Call); ok {
+	if call, ok := p.call(false).(*Call); ok {
 		c.Mask = call
+	}
+	if len(p.marks) > 0 {
+		p.plain("Invalid argument of a mask" + inDDL)
 	}
 }
 

@@ -58,15 +58,27 @@ func (p *parser) using() (u Using) {
 	for {
 		switch {
 		case p.accept(kwTimestamp):
+			p.usingOnce(u.Timestamp)
 			u.Timestamp = p.intValue()
+			u.TTLFirst = u.TTL != nil
 		case p.accept(kwTtl):
+			p.usingOnce(u.TTL)
 			u.TTL = p.intValue()
+			u.TTLFirst = u.Timestamp == nil
 		default:
 			p.noViable()
 		}
 		if !p.accept(kwAnd) {
 			return u
 		}
+	}
+}
+
+// usingOnce: the last TTL or TIMESTAMP counts, as in Cassandra, but a marker must
+// not vanish from the tree.
+func (p *parser) usingOnce(previous Expr) {
+	if _, ok := previous.(*BindMarker); ok {
+		p.plain("Multiple definition of a bind variable in USING")
 	}
 }
 
@@ -169,8 +181,7 @@ func (p *parser) assigned(a *Assignment) {
 				p.plain("Only expressions of the form X = <value> + X are supported.")
 			}
 			if p.at(tokPlus) || p.at(tokMinus) {
-				p.tok = plus
-				p.noViable()
+				p.noViableBehind(plus)
 			}
 		}
 		return

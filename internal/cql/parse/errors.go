@@ -12,7 +12,8 @@ type failure struct {
 	form   failureForm
 	at     token // the token that did not fit
 	mark   token // the token in brackets: where the choice began
-	before bool  // the excerpt ends before at
+	end    int32 // where the excerpt ends
+	behind bool  // the choice looked three tokens ahead
 	want   kind  // mismatch
 	text   string
 }
@@ -28,6 +29,14 @@ const (
 func (p *parser) stop(f failure) {
 	if p.failed {
 		return
+	}
+	switch {
+	case f.behind:
+		f.end = p.lastEnd
+	case f.at.start == f.mark.start:
+		f.end = int32(f.mark.start) + int32(len(p.text(f.mark)))
+	default:
+		f.end = int32(f.at.start) + int32(len(p.text(f.at)))
 	}
 	p.failed, p.failure, p.peeked = true, f, false
 	p.tok.kind = tokStop
@@ -49,13 +58,21 @@ func (p *parser) noViableFrom(mark token) {
 // noViableBehind is noViableFrom for the choices whose excerpt in Cassandra ends
 // before the failing token: those that looked three tokens ahead.
 func (p *parser) noViableBehind(mark token) {
-	p.stop(failure{form: noViable, at: p.tok, mark: mark, before: true})
+	p.stop(failure{form: noViable, at: p.tok, mark: mark, behind: true})
 }
 
 // noViableNext: the choice that begins with the token in hand fails on the next.
 func (p *parser) noViableNext() {
 	p.peek()
 	p.stop(failure{form: noViable, at: p.ahead, mark: p.tok})
+}
+
+// furthest is how far the text was read.
+func (p *parser) furthest() int32 {
+	if p.failed {
+		return p.failure.at.end
+	}
+	return p.tok.end
 }
 
 // plain is an error that Cassandra reports without a place.
@@ -83,7 +100,7 @@ func (p *parser) error() error {
 	} else {
 		message = fmt.Sprintf("line %s no viable alternative at input '%s'", where, text)
 	}
-	return helenus.Errorf(helenus.CodeSyntax, "%s%s", message, excerpt(src, f, p.text))
+	return helenus.Errorf(helenus.CodeSyntax, "%s%s", message, excerpt(src, f, max(f.end, p.seen), int(f.mark.start)+len(p.text(f.mark))))
 }
 
 // position is the line from 1 and the column from 0, in UTF-16 units.
@@ -106,8 +123,8 @@ const excerptTokens = 10
 // excerpt is the part of the statement around the failure, with the token where
 // the choice began in brackets. Ends of lines vanish in it. A string's token
 // counts with the length of its contents.
-func excerpt(src string, f failure, text func(token) string) string {
-	if f.mark.kind == tokEOF || f.at.kind == tokEOF && !f.before {
+func excerpt(src string, f failure, readEnd int32, markEnd int) string {
+	if f.mark.kind == tokEOF || f.at.kind == tokEOF && !f.behind {
 		return ""
 	}
 	pieces := pieces(src, int(f.at.start))
@@ -117,14 +134,7 @@ func excerpt(src string, f failure, text func(token) string) string {
 			from = pieces[max(0, i-excerptTokens)]
 		}
 	}
-	markEnd := min(len(src), int(f.mark.start)+len(text(f.mark)))
-	end := min(len(src), int(f.at.start)+len(text(f.at)))
-	if f.at.start == f.mark.start {
-		end = markEnd
-	}
-	if f.before {
-		end = int(f.at.start)
-	}
+	end := min(len(src), max(markEnd, int(readEnd)))
 	var b strings.Builder
 	b.WriteString(" (")
 	if from > 0 {
@@ -132,7 +142,7 @@ func excerpt(src string, f failure, text func(token) string) string {
 	}
 	b.WriteString(src[from:f.mark.start])
 	b.WriteString("[" + src[f.mark.start:markEnd] + "]")
-	b.WriteString(src[markEnd:max(markEnd, end)])
+	b.WriteString(src[markEnd:end])
 	if end < len(strings.TrimRight(src, "\n")) {
 		b.WriteString("...")
 	}

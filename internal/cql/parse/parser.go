@@ -16,6 +16,8 @@ const (
 	sizeMax = 1 << 30
 )
 
+const tooDeep = "statement nests deeper than 128 levels"
+
 // Parse reads one statement, with any number of semicolons behind it. The tree
 // aliases cql. Errors are *helenus.Error with CodeSyntax.
 func Parse(cql string) (Statement, error) {
@@ -50,6 +52,9 @@ type parser struct {
 	marks   []Marker
 	// constants is the rest of a slab: literals are many and small.
 	constants []Constant
+	// lastEnd is the end of the token before the one in hand, and seen how far
+	// attempts got that were given up: both only for excerpts in errors.
+	lastEnd, seen int32
 	// beforeColumn makes an addition stop before `+ column` (SET c = v + c).
 	beforeColumn bool
 }
@@ -72,11 +77,13 @@ func (p *parser) restore(s state) {
 }
 
 func (p *parser) advance() {
-	switch {
-	case p.failed:
-	case p.peeked:
+	if p.failed {
+		return
+	}
+	p.lastEnd = p.tok.end
+	if p.peeked {
 		p.tok, p.peeked = p.ahead, false
-	default:
+	} else {
 		p.tok = p.lexer.next()
 	}
 }
@@ -134,7 +141,7 @@ func (p *parser) expectText(k kind) string {
 func (p *parser) enter() bool {
 	p.depth++
 	if p.depth > depthMax {
-		p.plain("statement nests deeper than 128 levels")
+		p.plain(tooDeep)
 		return false
 	}
 	return true

@@ -81,19 +81,23 @@ func (s *CreateTable) print(w *printer) {
 	w.when(s.IfNotExists, ifNotExistsText)
 	s.Table.print(w)
 	w.str(" (")
+	clauses := s.KeyClauses // as many as were written, for all but one are an error
 	w.each(len(s.Columns), ", ", func(i int) {
 		s.Columns[i].print(w)
-		w.when(s.Columns[i].PrimaryKey, " PRIMARY KEY")
+		if s.Columns[i].PrimaryKey {
+			w.str(" PRIMARY KEY")
+			clauses--
+		}
 	})
-	if len(s.PartitionKey) > 0 {
-		w.when(len(s.Columns) > 0, ", ")
+	w.when(len(s.Columns) > 0 && clauses > 0, ", ")
+	w.each(clauses, ", ", func(int) {
 		w.str("PRIMARY KEY ((")
 		w.names(s.PartitionKey)
 		w.str(")")
 		w.when(len(s.Clustering) > 0, ", ")
 		w.names(s.Clustering)
 		w.str(")")
-	}
+	})
 	w.str(")")
 	n := 0
 	if s.CompactStorage {

@@ -117,12 +117,13 @@ func (w *printer) comparison(op Operator, value Expr, values []Expr) {
 }
 
 func (u Using) print(w *printer) {
-	w.optional(" USING TIMESTAMP ", u.Timestamp)
-	if u.Timestamp == nil {
+	if u.TTLFirst {
 		w.optional(" USING TTL ", u.TTL)
-	} else {
-		w.optional(" AND TTL ", u.TTL)
+		w.optional(" AND TIMESTAMP ", u.Timestamp)
+		return
 	}
+	w.optional(" USING TIMESTAMP ", u.Timestamp)
+	w.optional(" AND TTL ", u.TTL)
 }
 
 func (s *Insert) print(w *printer) {

@@ -112,11 +112,18 @@ func (p *parser) selectionGroup() Expr {
 		return &Negate{X: p.selectionGroup()}
 	}
 	e := p.primary()
+	if p.failed || !p.at(tokDot) && !p.at(tokLBracket) {
+		return e
+	}
 	before := p.save()
 	m := p.modifiers(e)
-	if p.failed && p.failure.form != plain {
-		// Cassandra tries the operand without what follows it and complains
-		// about the first token of that.
+	if p.failed && p.failure.form == plain {
+		return m
+	}
+	if p.failed || !followsColumn(p.tok.kind) {
+		// Cassandra then takes the operand without its modifiers and complains
+		// about the first of them, having looked as far as here.
+		p.seen = max(p.seen, p.furthest())
 		p.restore(before)
 		return e
 	}
@@ -171,7 +178,7 @@ func (p *parser) primary() Expr {
 			p.mismatch(tokLParen)
 			return nil
 		}
-		return p.call(p.selection)
+		return p.call(true)
 	case k == tokLBracket:
 		p.advance()
 		if p.accept(tokRBracket) {
@@ -287,12 +294,15 @@ func (p *parser) columnOrCall() Expr {
 		case kwCast:
 			return p.selectionCast()
 		}
-		return p.call(p.selection)
+		return p.call(true)
 	}
 	if next == tokDot && p.callFollows() {
-		return p.call(p.selection)
+		return p.call(true)
 	}
 	p.advance()
+	if next == tokDot && isName(p.peek()) {
+		p.fieldFollow(first)
+	}
 	if !followsColumn(p.tok.kind) {
 		p.noViableFrom(first)
 	}
@@ -307,6 +317,18 @@ func (p *parser) callFollows() bool {
 	ok := isFunctionName(p.tok.kind) && p.peek() == tokLParen
 	p.restore(s)
 	return ok
+}
+
+// fieldFollow checks what stands behind column.field; the point is in hand.
+func (p *parser) fieldFollow(first token) {
+	s := p.save()
+	p.advance()
+	p.advance()
+	if !p.at(tokLParen) && !followsColumn(p.tok.kind) {
+		p.noViableBehind(first)
+		return
+	}
+	p.restore(s)
 }
 
 // followsColumn tells whether k may follow a column in a selection.
@@ -334,7 +356,7 @@ func (p *parser) count() Expr {
 		return nil
 	}
 	p.restore(s)
-	return p.call(p.selection)
+	return p.call(true)
 }
 
 func (p *parser) cellInfo(kind CellInfoKind) Expr {

@@ -194,7 +194,7 @@ func (p *parser) compoundTerm() Expr {
 		}
 	}
 	if isName(p.tok.kind) || p.at(kwToken) {
-		return p.call(p.term)
+		return p.call(false)
 	}
 	p.noViable()
 	return nil
@@ -218,9 +218,13 @@ func (p *parser) termsNotEmpty(end kind) []Expr {
 	return append(make([]Expr, 0, len(list)), list...)
 }
 
-// call takes a function call whose arguments arg reads; the token in hand is a
-// name. A name that turns out to be no function's fails where the choice began.
-func (p *parser) call(arg func() Expr) Expr {
+// call takes a function call over terms or over selections; the token in hand is
+// a name. A name that turns out to be no function's fails where the choice began.
+func (p *parser) call(selection bool) Expr {
+	arg := p.term
+	if selection {
+		arg = p.selection
+	}
 	first := p.tok
 	name, ok := p.functionName()
 	if p.failed {
@@ -240,7 +244,11 @@ func (p *parser) call(arg func() Expr) Expr {
 		return c
 	}
 	if p.at(tokStar) {
-		p.noViableFrom(first)
+		if selection {
+			p.mismatch(tokRParen)
+		} else {
+			p.noViableFrom(first)
+		}
 		return nil
 	}
 	c.Args = append(c.Args, arg())
@@ -329,10 +337,11 @@ func (p *parser) parentheses() Expr {
 	open := p.tok
 	s := p.save()
 	if t, ok := p.hintType(); ok {
-		if startsSimpleTerm(p.tok.kind) {
+		// A string in parentheses may be a value as well, a name may not.
+		if t.Kind != CustomType || startsSimpleTerm(p.tok.kind) {
 			return &TypeHint{Type: t, X: p.simpleTerm()}
 		}
-		p.restore(s) // perhaps a string in parentheses, which is a type as well
+		p.restore(s)
 	}
 	p.advance()
 	switch {
@@ -355,11 +364,13 @@ func (p *parser) hintType() (TypeExpr, bool) {
 	s := p.save()
 	p.advance()
 	t := p.typeExpr()
-	if p.failed || !p.accept(tokRParen) {
-		p.restore(s)
-		return TypeExpr{}, false
+	if p.accept(tokRParen) {
+		return t, true
 	}
-	return t, true
+	if !p.failed || p.failure.text != tooDeep {
+		p.restore(s)
+	}
+	return TypeExpr{}, false
 }
 
 // startsSimpleTerm tells whether a simple term can begin with k.

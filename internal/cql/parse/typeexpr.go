@@ -152,7 +152,7 @@ func (p *parser) typeName() QualifiedName {
 		first = p.tok
 	}
 	switch k := first.kind; {
-	case isNative(k) && n.Keyspace == "":
+	case (isNative(k) || isSpecial(k) && k != kwKey) && n.Keyspace == "":
 		p.advance()
 		p.mismatch(tokDot)
 	case !isName(k) || isNative(k) || isSpecial(k) && k != kwKey:
@@ -198,11 +198,11 @@ func (t *TypeExpr) resolve(udt func(ks, name string) (*types.Type, error), froze
 	frozen = frozen || t.Kind == TupleType || t.Kind == VectorType
 	elems := make([]*types.Type, len(t.Params))
 	for i := range t.Params {
-		e, err := t.Params[i].resolve(udt, frozen || t.Params[i].Frozen)
-		if err != nil {
+		if err := t.checkParameter(i, frozen); err != nil {
 			return nil, err
 		}
-		if err := t.checkElement(i, e); err != nil {
+		e, err := t.Params[i].resolve(udt, frozen || t.Params[i].Frozen)
+		if err != nil {
 			return nil, err
 		}
 		elems[i] = e
@@ -223,34 +223,31 @@ func (t *TypeExpr) resolve(udt func(ks, name string) (*types.Type, error), froze
 	return types.TupleOf(elems...), nil
 }
 
-// checkElement refuses what Cassandra refuses inside a type.
-func (t *TypeExpr) checkElement(i int, e *types.Type) error {
-	if e.Kind == types.Counter {
-		return helenus.Invalid("Counters are not allowed inside %s: %s", t.family(), t)
-	}
-	if t.Kind == SetType && e.Kind == types.Duration {
-		return helenus.Invalid("Durations are not allowed inside sets: %s", t)
-	}
-	if t.Kind == MapType && i == 0 && e.Kind == types.Duration {
-		return helenus.Invalid("Durations are not allowed as map keys: %s", t)
-	}
-	if e.IsMultiCell() {
-		if e.Kind == types.UDT {
-			return helenus.Invalid("Non-frozen UDTs are not allowed inside collections: %s", t)
+// checkParameter refuses what Cassandra refuses inside a type, which is less
+// inside tuples and nothing inside vectors.
+func (t *TypeExpr) checkParameter(i int, frozen bool) error {
+	e := &t.Params[i]
+	counter := e.Kind == NativeType && e.Native == types.Counter
+	duration := e.Kind == NativeType && e.Native == types.Duration
+	switch {
+	case t.Kind == VectorType:
+	case t.Kind == TupleType:
+		if counter {
+			return helenus.Invalid("Counters are not allowed inside tuples")
 		}
+	case counter:
+		return helenus.Invalid("Counters are not allowed inside collections: %s", t)
+	case duration && t.Kind == SetType:
+		return helenus.Invalid("Durations are not allowed inside sets: %s", t)
+	case duration && t.Kind == MapType && i == 0:
+		return helenus.Invalid("Durations are not allowed as map keys: %s", t)
+	case frozen || e.Frozen:
+	case e.Kind == NamedType:
+		return helenus.Invalid("Non-frozen UDTs are not allowed inside collections: %s", t)
+	case e.Kind == ListType || e.Kind == SetType || e.Kind == MapType:
 		return helenus.Invalid("Non-frozen collections are not allowed inside collections: %s", t)
 	}
 	return nil
-}
-
-func (t *TypeExpr) family() string {
-	switch t.Kind {
-	case TupleType:
-		return "tuples"
-	case VectorType:
-		return "vectors"
-	}
-	return "collections"
 }
 
 // freeze makes the frozen form of t and of everything inside.

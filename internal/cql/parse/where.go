@@ -129,8 +129,14 @@ func (p *parser) parenthesized() Relation {
 	s := p.save()
 	p.advance()
 	if isColumnName(p.tok.kind) {
-		if next := p.peek(); next == tokComma || next == tokRParen {
+		switch next := p.peek(); {
+		case next == tokComma || next == tokRParen:
 			return p.tupleRelation()
+		case !isComparison(next) && next != tokLBracket && next != kwLike && next != kwIs && next != kwContains &&
+			next != kwIn:
+			p.advance()
+			p.noViableFrom(open)
+			return Relation{}
 		}
 	} else if k := p.tok.kind; k != tokLParen && k != kwToken {
 		if p.at(tokStop) {
@@ -180,6 +186,7 @@ func (p *parser) tupleInValues() (Expr, []Expr) {
 		p.noViable()
 		return nil, nil
 	}
+	open := p.tok
 	p.advance()
 	if p.accept(tokRParen) {
 		return nil, nil
@@ -187,7 +194,7 @@ func (p *parser) tupleInValues() (Expr, []Expr) {
 	list := []Expr{}
 	markers := p.atMarker()
 	if !markers && !p.at(tokLParen) {
-		p.noViable()
+		p.noViableFrom(open)
 	}
 	for {
 		switch {
