@@ -2,6 +2,7 @@ package proto
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
@@ -272,6 +273,76 @@ func TestBitFlips(t *testing.T) {
 			if got, err := pour(d, bad, func() int { return 64 }); len(got) != 0 || err == nil {
 				t.Fatalf("%+v: bit %d flipped: %v %v", m, bit, got, err)
 			}
+		}
+	}
+}
+
+// segmentOf makes one plain segment by hand.
+func segmentOf(selfContained bool, payload []byte) []byte {
+	b := make([]byte, segmentPlainHeader)
+	putSegmentHeader(b, FramingPlain, len(payload), 0, selfContained)
+	b = append(b, payload...)
+	return binary.LittleEndian.AppendUint32(b, payloadCRC(payload))
+}
+
+// TestSegmentsThatLie: right checksums, wrong contents.
+func TestSegmentsThatLie(t *testing.T) {
+	envelope := func(length, size int) []byte {
+		return append(AppendHeader(nil, Header{Version: V5, Response: true, Stream: 9, Op: OpResult, Length: int32(length)}), make([]byte, size)...)
+	}
+	good := segmentOf(true, envelope(1, 1))
+	for _, c := range []struct {
+		name     string
+		segments [][]byte
+		want     string // of a fatal error; empty: good is read after them
+	}{
+		{"nothing", [][]byte{segmentOf(true, nil)}, ""},
+		{"half a header", [][]byte{segmentOf(true, envelope(0, 0)[:5])}, "Frame ends inside an envelope's header"},
+		{"half a body", [][]byte{segmentOf(true, envelope(10, 9))}, "Frame ends inside an envelope's body"},
+		{"too much", [][]byte{segmentOf(false, envelope(10, 11))}, "Frame longer than the message it is part of"},
+		{"too much later", [][]byte{segmentOf(false, envelope(10, 5)), segmentOf(false, make([]byte, 6))}, "Frame longer than the message"},
+		{"too much skipped", [][]byte{segmentOf(false, envelope(2000, 5)), segmentOf(false, make([]byte, 1996))}, "Frame longer than the message"},
+		{"interrupted", [][]byte{segmentOf(false, envelope(10, 5)), good}, "Self-contained frame inside a message of several frames"},
+		{"too large, whole", [][]byte{segmentOf(false, envelope(2000, 2000))}, ""},
+		{"too large, packed", [][]byte{segmentOf(true, envelope(2000, 2000))}, ""},
+		{"header in pieces", [][]byte{segmentOf(false, envelope(5, 5)[:3]), segmentOf(false, envelope(5, 5)[3:])}, ""},
+	} {
+		d := Decoder{Responses: true, FrameSizeMax: 1000, framing: FramingPlain, version: V5}
+		got, err := pour(&d, append(bytes.Join(c.segments, nil), good...), func() int { return 100 })
+		if c.want == "" {
+			if len(got) == 0 || got[len(got)-1] != (message{9, "\x00"}) {
+				t.Errorf("%s: %v %v", c.name, got, err)
+			}
+		} else if err == nil || !err.Fatal || !strings.HasPrefix(err.Err.Message, c.want) || len(got) != 0 {
+			t.Errorf("%s: %v %v", c.name, got, err)
+		}
+	}
+}
+
+// TestLargest: an envelope that fits into one segment exactly is self-contained.
+func TestLargest(t *testing.T) {
+	w := NewWriter()
+	w.SetFraming(FramingPlain)
+	w.Append(message{}.header(V5), []byte("small"))
+	w.Append(message{}.header(V5), make([]byte, segmentMax-HeaderSize))
+	b := w.Take(nil)[segmentPlainHeader+HeaderSize+5+segmentTrailer:]
+	if h, err := parseSegmentHeader(b, FramingPlain); err != nil || h != (segmentHeader{size: segmentMax, selfContained: true}) {
+		t.Errorf("%+v %v", h, err)
+	}
+}
+
+// TestV4Compresses: what can shrink does, and small bodies go as they are.
+func TestV4Compresses(t *testing.T) {
+	for _, c := range []Compression{CompressLZ4, CompressSnappy} {
+		w, _ := mode{V4, FramingNone, c}.pair(V4)
+		w.Append(message{}.header(V4), make([]byte, 10000))
+		if n := w.Len(); n > 1000 {
+			t.Errorf("10000 zeros took %d bytes", n)
+		}
+		w.Take(nil)
+		w.Append(message{}.header(V4), make([]byte, compressMin-1))
+		if n := w.Len(); n != HeaderSize+compressMin-1 {
+			t.Errorf("a small body took %d bytes", n)
 		}
 	}
 }

@@ -285,6 +285,41 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestErrorTails: what comes after the message and its 10 bytes of counts.
+func TestErrorTails(t *testing.T) {
+	cas := helenus.Error{Code: helenus.CodeWriteTimeout, WriteType: helenus.WriteCAS, Contentions: 7}
+	unknown := helenus.Error{Code: helenus.CodeCASUnknown}
+	for _, c := range []struct {
+		v    Version
+		e    *helenus.Error
+		want string
+	}{
+		{V5, &cas, "\x00\x03CAS\x00\x07"}, {V4, &cas, "\x00\x03CAS"}, {V5, &unknown, ""}, {V4, &unknown, "\x00\x03CAS"},
+	} {
+		if got := string(AppendError(nil, c.v, c.e)[4+2+10:]); got != c.want {
+			t.Errorf("%s %x: %q", c.v, c.e.Code, got)
+		}
+	}
+}
+
+// TestCountsAreChecked: a count the bytes do not bear out is refused before
+// anybody makes room for it.
+func TestCountsAreChecked(t *testing.T) {
+	for _, body := range []string{
+		"00000002 00000004 00000001 40000000 ffffffff", // rows
+		"00000002 00000004 00000000 00000001",          // rows without columns
+		"00000002 00000001 7fffffff 0000 0000",         // columns
+		"00000004 0001 78 0001 78 00000000 00000000 7fffffff",
+		"00000009",
+	} {
+		var p Response
+		e := Envelope{Header: Header{Version: V5, Response: true, Op: OpResult}, Body: unhex(t, body)}
+		if err := p.Decode(e); err == nil {
+			t.Errorf("%s: %+v", body, p)
+		}
+	}
+}
+
 // asSeenBy states the down-conversions of the facts once more, as a table.
 func asSeenBy(v Version, e helenus.Error) helenus.Error {
 	if v == V5 {
