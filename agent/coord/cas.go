@@ -84,7 +84,7 @@ func (r *casRun) start() { r.c.opts.Replica.Read(r.op.Command, r) }
 
 // Partitions implements replica.Consumer.
 func (r *casRun) Partitions(ps row.Partitions) (err error) {
-	r.mutation, err = r.op.Done.Decide(ps, r.c.ballot())
+	r.mutation, err = r.op.Done.Decide(ps, r.c.opts.Clock.Micros())
 	return err
 }
 

@@ -13,11 +13,11 @@ package coord
 
 import (
 	"sync/atomic"
-	"time"
 
 	"helenus"
 	"helenus/agent/query"
 	"helenus/agent/replica"
+	"helenus/internal/cql/schema"
 	"helenus/internal/meta"
 	"helenus/internal/ring"
 	"helenus/internal/token"
@@ -33,8 +33,8 @@ type Replica interface {
 
 // Tables are the keyspaces that are rendered from what the node knows.
 type Tables interface {
-	// Has tells whether a keyspace is one of these.
-	Has(keyspace string) bool
+	// Owns tells whether a table is one of these.
+	Owns(t *schema.Table) bool
 	Read(command *row.Command) (row.Partitions, error)
 }
 
@@ -45,14 +45,13 @@ type Options struct {
 	Partition  token.Partitioner
 	Replica    Replica
 	Tables     Tables
-	Now        func() time.Time
+	Clock      *query.Clock
 }
 
 // Coordinator implements query.Coordinator.
 type Coordinator struct {
 	opts  Options
 	cas   [casStripes]casStripe
-	last  atomic.Int64 // the last ballot, microseconds
 	stats Stats
 }
 
@@ -108,7 +107,7 @@ func (l *localWrite) Written(w *store.Write) {
 func (c *Coordinator) Read(r *query.Read) {
 	c.stats.Reads.Add(1)
 	keyspace := r.Command.Table.Keyspace
-	if c.opts.Tables.Has(keyspace) {
+	if c.opts.Tables.Owns(r.Command.Table) {
 		c.readMade(r)
 		return
 	}
@@ -199,18 +198,3 @@ func (c *Coordinator) available(state *meta.State, keyspace string, key row.Key,
 
 // alive is the failure detector of a cluster of one.
 func (c *Coordinator) alive(n *ring.Node) bool { return n.HostID == c.opts.Self }
-
-// ballot is a timestamp that no earlier conditional write of this node had.
-func (c *Coordinator) ballot() int64 {
-	now := c.opts.Now().UnixMicro()
-	for {
-		last := c.last.Load()
-		if now <= last {
-			// Two apart: a conditional write's own deletions take the one below.
-			now = last + 2
-		}
-		if c.last.CompareAndSwap(last, now) {
-			return now
-		}
-	}
-}

@@ -5,7 +5,11 @@ import (
 
 	"helenus"
 	"helenus/agent/query"
+	"helenus/store/row"
 )
+
+// reasonTombstones is the protocol's reason code for a read that met too many.
+const reasonTombstones = 1
 
 // writeError is what a client is told of a failed write at this node: its
 // replica failed, with the reason kept in the node's log.
@@ -25,7 +29,12 @@ func readError(err error, cl helenus.Consistency) error {
 	if err == nil || errors.As(err, &told) {
 		return err
 	}
+	failure := helenus.Failure{}
+	var tombstones *row.TombstonesError
+	if errors.As(err, &tombstones) {
+		failure.Reason = reasonTombstones
+	}
 	return &helenus.Error{Code: helenus.CodeReadFailure, Consistency: cl, Required: 1,
 		Message:  "Operation failed - received 0 responses and 1 failures: " + err.Error(),
-		Failures: []helenus.Failure{{}}}
+		Failures: []helenus.Failure{failure}}
 }

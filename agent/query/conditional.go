@@ -126,7 +126,7 @@ func (x *execution) Decide(ps row.Partitions, ballotMicros int64) ([]byte, error
 	p := m.items[0].plan
 	view := &x.sel.view
 	*view = rowView{plan: p.view, now: x.nowSeconds}
-	exists, err := loadOnly(row.NewLive(ps, &m.command), view, m.command.Filter.Slices != nil)
+	exists, err := loadOnly(row.Visible(ps, &m.command, true, nil), view, m.command.Filter.Slices != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -216,9 +216,7 @@ func (c *condition) wants(x *execution) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		for it := elementsOf(v.Bytes); it.next(); {
-			out = append(out, it.value)
-		}
+		out = append(out, elementsOf(types.ListOf(c.typ, false), v.Bytes)...)
 	}
 	for _, e := range c.values {
 		v, err := e.eval(x, nil)

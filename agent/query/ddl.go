@@ -209,7 +209,7 @@ func (c *compiler) planDropColumns(s *parse.AlterTable, ks string) (statement, e
 		change: func(x *execution) meta.Change {
 			at := m
 			if !given {
-				at.Micros = x.engine.clock.micros()
+				at.Micros = x.engine.opts.Clock.Micros()
 			}
 			return at
 		},

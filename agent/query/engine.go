@@ -2,7 +2,6 @@ package query
 
 import (
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"helenus"
@@ -15,10 +14,11 @@ type Options struct {
 	Coordinator Coordinator
 	Metadata    Metadata
 	Partitioner token.Partitioner
-	// Now is the write clock: timestamps come from it and nothing else does.
-	Now  func() time.Time
-	Rand func(b []byte)
-	Log  *slog.Logger
+	// Now is the write clock; timestamps come from Clock, which reads it.
+	Now   func() time.Time
+	Clock *Clock
+	Rand  func(b []byte)
+	Log   *slog.Logger
 	// Truncate removes a table's data; it blocks.
 	Truncate func(t TruncateTable) error
 	Describe Describer
@@ -60,34 +60,13 @@ func DefaultLimits() Limits {
 type Engine struct {
 	opts     Options
 	prepared preparedCache
-	clock    clock
 }
 
 // New makes an Engine.
 func New(opts Options) *Engine {
-	e := &Engine{opts: opts, clock: clock{now: opts.Now}}
+	e := &Engine{opts: opts}
 	e.prepared.init(opts.PreparedBytesMax)
 	return e
-}
-
-// clock gives write timestamps: microseconds, never the same twice, never
-// backwards within the process.
-type clock struct {
-	now  func() time.Time
-	last atomic.Int64
-}
-
-func (c *clock) micros() int64 {
-	now := c.now().UnixMilli() * 1000
-	for {
-		last := c.last.Load()
-		if now <= last {
-			now = last + 1
-		}
-		if c.last.CompareAndSwap(last, now) {
-			return now
-		}
-	}
 }
 
 // statement is a planned statement. It is immutable and shared by its

@@ -47,7 +47,7 @@ func (x *execution) micros() int64 {
 		if x.req.Params.HasTimestamp {
 			x.timestamp = x.req.Params.Timestamp
 		} else {
-			x.timestamp = x.engine.clock.micros()
+			x.timestamp = x.engine.opts.Clock.Micros()
 		}
 	}
 	return x.timestamp

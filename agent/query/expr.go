@@ -1,7 +1,7 @@
 package query
 
 import (
-	"encoding/binary"
+	"errors"
 	"slices"
 
 	"helenus"
@@ -70,7 +70,7 @@ func encodeCollection(t *types.Type, values [][]byte) []byte {
 	case types.Set:
 		slices.SortStableFunc(values, t.Elems[0].Compare)
 		values = slices.CompactFunc(values, func(a, b []byte) bool { return t.Elems[0].Compare(a, b) == 0 })
-		return appendElements(nil, len(values), values)
+		return types.EncodeCollection(t, values)
 	case types.Map:
 		pairs := make([][2][]byte, 0, len(values)/2)
 		for i := 0; i+1 < len(values); i += 2 {
@@ -84,27 +84,11 @@ func encodeCollection(t *types.Type, values [][]byte) []byte {
 			}
 			flat = append(flat, p[0], p[1])
 		}
-		return appendElements(nil, len(flat)/2, flat)
+		return types.EncodeCollection(t, flat)
 	case types.Vector:
 		return types.EncodeVector(t, values)
 	}
-	return appendElements(nil, len(values), values)
-}
-
-func appendElements(dst []byte, count int, values [][]byte) []byte {
-	dst = binary.BigEndian.AppendUint32(dst, uint32(count))
-	for _, v := range values {
-		dst = appendElement(dst, v)
-	}
-	return dst
-}
-
-func appendElement(dst, v []byte) []byte {
-	if v == nil {
-		return binary.BigEndian.AppendUint32(dst, 0xffffffff)
-	}
-	dst = binary.BigEndian.AppendUint32(dst, uint32(len(v)))
-	return append(dst, v...)
+	return types.EncodeCollection(t, values)
 }
 
 // tupleExpr builds a tuple or a user type value; missing fields are null.
@@ -114,7 +98,7 @@ func (e *tupleExpr) eval(x *execution, r *rowView) (Value, error) {
 	dst := []byte{}
 	for _, f := range e.fields {
 		if f == nil {
-			dst = appendElement(dst, nil)
+			dst = types.AppendElement(dst, nil)
 			continue
 		}
 		v, err := f.eval(x, r)
@@ -124,7 +108,7 @@ func (e *tupleExpr) eval(x *execution, r *rowView) (Value, error) {
 		if v.Unset {
 			return v, helenus.Invalid("unset value is not supported inside tuples and user types")
 		}
-		dst = appendElement(dst, v.Bytes)
+		dst = types.AppendElement(dst, v.Bytes)
 	}
 	return Value{Bytes: dst}, nil
 }
@@ -220,9 +204,17 @@ func (c *compiler) constant(e *parse.Constant, to ColumnSpec) (expr, error) {
 	}
 	b, err := to.Type.ParseConstant(kind, e.Text)
 	if err != nil {
-		return nil, constantError(err, kind, e.Text, to)
+		return nil, constantError(err, to)
 	}
 	return constExpr(b), nil
+}
+
+func constantError(err error, to ColumnSpec) error {
+	var kind *types.ConstantError
+	if errors.As(err, &kind) {
+		return helenus.Invalid("%s", kind.For(to.Name))
+	}
+	return helenus.Invalid("%s", err.Error())
 }
 
 func (c *compiler) marker(e *parse.BindMarker, to ColumnSpec) expr {

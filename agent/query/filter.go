@@ -1,8 +1,6 @@
 package query
 
 import (
-	"bytes"
-
 	"helenus/internal/cql/parse"
 	"helenus/internal/cql/schema"
 	"helenus/internal/cql/types"
@@ -89,31 +87,35 @@ func satisfies(op parse.Operator, cmp int) bool {
 
 // contains looks for an element, or a key, in a serialized collection.
 func contains(t *types.Type, collection, want []byte, keys bool) bool {
-	elem, i := t.Elems[len(t.Elems)-1], 0
+	elem := t.Elems[len(t.Elems)-1]
 	if keys {
 		elem = t.Elems[0]
 	}
-	for it := elementsOf(collection); it.next(); i++ {
+	it := t.Elements(collection)
+	for i := 0; ; i++ {
+		v, ok := it.Next()
+		if !ok {
+			return false
+		}
 		if t.Kind == types.Map && (i%2 == 0) != keys {
 			continue
 		}
-		if elem.Compare(it.value, want) == 0 {
+		if elem.Compare(v, want) == 0 {
 			return true
 		}
 	}
-	return false
 }
 
 // mapValue is the value of a key in a serialized map; nil when it is absent.
 func mapValue(t *types.Type, m, key []byte) []byte {
-	for it := elementsOf(m); it.next(); {
-		same := bytes.Equal(it.value, key) || t.Elems[0].Compare(it.value, key) == 0
-		if !it.next() {
+	for it := types.MapElements(m); ; {
+		k, ok := it.Next()
+		if !ok {
 			return nil
 		}
-		if same {
-			return it.value
+		v, _ := it.Next()
+		if t.Elems[0].Compare(k, key) == 0 {
+			return v
 		}
 	}
-	return nil
 }

@@ -81,7 +81,7 @@ func newTimeUUID(x *execution, _ [][]byte) ([]byte, error) {
 func (e *Engine) timeUUID() [16]byte {
 	var node [8]byte
 	e.opts.Rand(node[:])
-	return types.TimeUUIDFromMicros(e.clock.micros(), node)
+	return types.TimeUUIDFromMicros(e.opts.Clock.Micros(), node)
 }
 
 func appendMillis(ms int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(ms)) }

@@ -109,7 +109,7 @@ func (m *modifyRun) listCommand(x *execution, p *modifyPlan) error {
 // consume keeps the lists that were read for the statement at hand.
 func (m *modifyRun) consume(x *execution, ps row.Partitions) error {
 	m.dropLists()
-	live := row.NewLive(ps, &m.command)
+	live := row.Visible(ps, &m.command, true, nil)
 	for {
 		p, err := live.Next()
 		if err != nil || p == nil {

@@ -58,16 +58,15 @@ func (o *addElements) apply(x *execution, m *modifyRun) error {
 func (m *modifyRun) addElements(x *execution, col *schema.Column, b []byte, prepend bool) error {
 	switch col.Type.Kind {
 	case types.Set:
-		for it := elementsOf(b); it.next(); {
-			if err := m.element(x, col, it.value, []byte{}); err != nil {
+		for _, e := range elementsOf(col.Type, b) {
+			if err := m.element(x, col, e, []byte{}); err != nil {
 				return err
 			}
 		}
 	case types.Map:
-		for it := elementsOf(b); it.next(); {
-			k := it.value
-			it.next()
-			if err := m.element(x, col, k, it.value); err != nil {
+		entries := elementsOf(col.Type, b)
+		for i := 0; i+1 < len(entries); i += 2 {
+			if err := m.element(x, col, entries[i], entries[i+1]); err != nil {
 				return err
 			}
 		}
@@ -96,17 +95,14 @@ func (m *modifyRun) element(x *execution, col *schema.Column, key, value []byte)
 const prependReference = 1262304000000000
 
 func (m *modifyRun) listElements(x *execution, col *schema.Column, b []byte, prepend bool) {
-	var values [][]byte
-	for it := elementsOf(b); it.next(); {
-		values = append(values, it.value)
-	}
+	values := elementsOf(col.Type, b)
 	if prepend {
 		slices.Reverse(values)
 	}
 	for _, v := range values {
 		var node [8]byte
 		x.engine.opts.Rand(node[:])
-		at := x.engine.clock.micros()
+		at := x.engine.opts.Clock.Micros()
 		if prepend {
 			at = 2*prependReference - at
 		}
@@ -126,8 +122,8 @@ func (o *removeElements) apply(x *execution, m *modifyRun) error {
 	if err != nil || v.Unset || v.Bytes == nil {
 		return err
 	}
-	for it := elementsOf(v.Bytes); it.next(); {
-		m.cell(o.col, it.value, nil)
+	for _, e := range elementsOf(types.SetOf(o.col.Type.Elems[0], false), v.Bytes) {
+		m.cell(o.col, e, nil)
 	}
 	return nil
 }
@@ -188,12 +184,10 @@ func (o *discardFromList) apply(x *execution, m *modifyRun) error {
 	if err != nil || v.Unset || v.Bytes == nil {
 		return err
 	}
+	unwanted := elementsOf(o.col.Type, v.Bytes)
 	for _, e := range m.current(o.col) {
-		for it := elementsOf(v.Bytes); it.next(); {
-			if bytes.Equal(it.value, e.value) {
-				m.cell(o.col, e.path, nil)
-				break
-			}
+		if slices.ContainsFunc(unwanted, func(u []byte) bool { return bytes.Equal(u, e.value) }) {
+			m.cell(o.col, e.path, nil)
 		}
 	}
 	return nil

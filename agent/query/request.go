@@ -2,9 +2,9 @@ package query
 
 import (
 	"net/netip"
+	"sync/atomic"
 
 	"helenus"
-	"helenus/internal/cql/schema"
 	"helenus/internal/cql/types"
 )
 
@@ -142,6 +142,20 @@ type ColumnSpec struct {
 type ResultMetadata struct {
 	ID      [16]byte // changes when the columns do
 	Columns []ColumnSpec
+
+	encoded [2]atomic.Value // by version; see Encoded
+}
+
+// Encoded keeps whatever the server makes of the columns for a version, 4 or 5,
+// so that it is made once for a prepared statement.
+func (m *ResultMetadata) Encoded(version int, encode func() any) any {
+	at := &m.encoded[version&1]
+	if v := at.Load(); v != nil {
+		return v
+	}
+	v := encode()
+	at.Store(v)
+	return v
 }
 
 // Prepared is what PREPARE answers.
@@ -188,12 +202,4 @@ func (t *Trace) Event(activity string) {
 	if t != nil {
 		t.events(activity)
 	}
-}
-
-// schemaOf is here so that the zero Session finds no table by accident.
-func (s *Session) find(sch *schema.Schema, keyspace, table string) *schema.Table {
-	if keyspace == "" {
-		keyspace = s.Keyspace
-	}
-	return sch.Find(keyspace, table)
 }

@@ -110,10 +110,10 @@ func (v *rowView) cellValue(r *row.Row, col *schema.Column) []byte {
 		}
 		n++
 		if col.Type.Kind != types.List {
-			v.scratch = appendElement(v.scratch, orEmpty(c.Path))
+			v.scratch = types.AppendElement(v.scratch, orEmpty(c.Path))
 		}
 		if col.Type.Kind != types.Set {
-			v.scratch = appendElement(v.scratch, orEmpty(c.Value))
+			v.scratch = types.AppendElement(v.scratch, orEmpty(c.Value))
 		}
 	}
 	if n == 0 {
@@ -140,9 +140,9 @@ func (v *rowView) userType(cs []row.Cell, col *schema.Column) []byte {
 			continue
 		}
 		for field := int(binary.BigEndian.Uint16(c.Path)); next < field && next < len(col.Type.Elems); next++ {
-			v.scratch = appendElement(v.scratch, nil)
+			v.scratch = types.AppendElement(v.scratch, nil)
 		}
-		v.scratch = appendElement(v.scratch, orEmpty(c.Value))
+		v.scratch = types.AppendElement(v.scratch, orEmpty(c.Value))
 		next++
 	}
 	if next == 0 {
@@ -189,7 +189,7 @@ func (e *cellInfoExpr) eval(_ *execution, r *rowView) (Value, error) {
 	case e.kind == parse.MaxWriteTime:
 		return Value{Bytes: binary.BigEndian.AppendUint64(nil, uint64(newest))}, nil
 	case e.complex:
-		return Value{Bytes: appendElements(nil, len(each), each)}, nil
+		return Value{Bytes: types.EncodeCollection(types.ListOf(types.Native(types.BigInt), false), each)}, nil
 	}
 	return Value{Bytes: each[0]}, nil
 }

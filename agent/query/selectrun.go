@@ -3,6 +3,7 @@ package query
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"slices"
 
@@ -29,6 +30,7 @@ type selectRun struct {
 	sorted      []sortedRow
 	last        pagingState // behind the last row given
 	more        bool
+	scan        row.Scan
 }
 
 // sortedRow is a row kept for ORDER BY over several partitions.
@@ -195,9 +197,10 @@ func (r *selectRun) begin(x *execution) {
 // full.
 func (r *selectRun) consume(x *execution, ps row.Partitions) error {
 	r.begin(x)
-	live := row.NewLive(ps, &r.command)
+	scan := row.Scan{TombstonesMax: x.engine.opts.Limits.TombstoneFail}
+	live := row.Visible(ps, &r.command, r.plan.staticRow, &scan)
 	first := true
-	for !r.full(x) {
+	for !r.full() {
 		p, err := live.Next()
 		if err != nil {
 			return err
@@ -214,22 +217,13 @@ func (r *selectRun) consume(x *execution, ps row.Partitions) error {
 		}
 		first = false
 	}
-	return r.tombstones(x, live.Tombstones())
-}
-
-func (r *selectRun) tombstones(x *execution, n int) error {
-	l := &x.engine.opts.Limits
-	if n > l.TombstoneFail {
-		return &helenus.Error{Code: helenus.CodeReadFailure, Consistency: x.req.Params.Consistency, Required: 1,
-			Message:  "Operation failed - received 0 responses and 1 failures",
-			Failures: []helenus.Failure{{Reason: 1}}}
-	}
+	r.scan = scan
 	return nil
 }
 
 // full tells whether the page must end; it is asked before each row that could
 // follow, so more is true only when there is one.
-func (r *selectRun) full(x *execution) bool { return r.more || r.rows >= r.rowsMax }
+func (r *selectRun) full() bool { return r.more || r.rows >= r.rowsMax }
 
 func (r *selectRun) partition(x *execution, p row.Partition, resumed bool) error {
 	v := &r.view
@@ -253,7 +247,7 @@ func (r *selectRun) partition(x *execution, p row.Partition, resumed bool) error
 			return nil
 		}
 		v.row = u.Row
-		if err := r.offer(x); err != nil || r.full(x) {
+		if err := r.offer(x); err != nil || r.full() {
 			return err
 		}
 	}
@@ -338,6 +332,10 @@ func (r *selectRun) done(x *execution, err error) {
 	if err != nil {
 		x.fail(err)
 		return
+	}
+	if n := x.engine.opts.Limits.TombstoneWarn; r.scan.Tombstones > n {
+		x.warn(fmt.Sprintf("Read %d live rows and %d tombstone cells for table %s; token and tombstone counts beyond %d slow reads down",
+			r.scan.Rows, r.scan.Tombstones, r.plan.table.QualifiedName(), n))
 	}
 	r.giveSorted(x)
 	var state []byte

@@ -64,8 +64,8 @@ func (ch *choice) candidates(x *execution, col *schema.Column) ([][]byte, error)
 		if v.Bytes == nil {
 			return nil, add(v)
 		}
-		for elems := elementsOf(v.Bytes); elems.next(); {
-			if err := add(Value{Bytes: elems.value}); err != nil {
+		for _, e := range elementsOf(types.ListOf(col.Type, false), v.Bytes) {
+			if err := add(Value{Bytes: e}); err != nil {
 				return nil, err
 			}
 		}
@@ -87,33 +87,6 @@ func (ch *choice) candidates(x *execution, col *schema.Column) ([][]byte, error)
 		out = slices.CompactFunc(out, bytes.Equal)
 	}
 	return out, nil
-}
-
-// elements walks a serialized list, set or flattened map that was validated.
-type elements struct{ rest, value []byte }
-
-func elementsOf(b []byte) *elements {
-	if len(b) < 4 {
-		return &elements{}
-	}
-	return &elements{rest: b[4:]}
-}
-
-func (e *elements) next() bool {
-	if len(e.rest) < 4 {
-		return false
-	}
-	n := int(int32(binary.BigEndian.Uint32(e.rest)))
-	e.rest = e.rest[4:]
-	if n < 0 {
-		e.value = nil
-		return true
-	}
-	if n > len(e.rest) {
-		return false
-	}
-	e.value, e.rest = e.rest[:n:n], e.rest[n:]
-	return true
 }
 
 // product multiplies the candidates of columns, the last varying fastest.
@@ -321,8 +294,8 @@ func (r *tupleRelation) evaluate(x *execution) ([][][]byte, error) {
 		if r.list == nil {
 			return [][][]byte{fieldsOf(v.Bytes)}, nil
 		}
-		for it := elementsOf(v.Bytes); it.next(); {
-			out = append(out, fieldsOf(it.value))
+		for _, tuple := range elementsOf(types.ListOf(types.TupleOf(r.types...), false), v.Bytes) {
+			out = append(out, fieldsOf(tuple))
 		}
 		return out, nil
 	}
@@ -347,10 +320,27 @@ func (r *tupleRelation) evaluate(x *execution) ([][][]byte, error) {
 // fieldsOf splits a serialized tuple that was validated.
 func fieldsOf(b []byte) [][]byte {
 	var out [][]byte
-	for e := (&elements{rest: b}); e.next(); {
-		out = append(out, e.value)
+	for it := types.FieldElements(b); ; {
+		f, ok := it.Next()
+		if !ok {
+			return out
+		}
+		out = append(out, f)
 	}
-	return out
+}
+
+// elementsOf splits a serialized list or set, or with two parts an entry a map,
+// that was validated.
+func elementsOf(t *types.Type, b []byte) [][]byte {
+	it := t.Elements(b)
+	out := make([][]byte, 0, max(it.Len(), 0))
+	for {
+		v, ok := it.Next()
+		if !ok {
+			return out
+		}
+		out = append(out, v)
+	}
 }
 
 // normalise sorts slices and drops empty and duplicate ones. An empty End is

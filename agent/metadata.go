@@ -1,0 +1,164 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"helenus"
+	"helenus/agent/cluster"
+	"helenus/agent/query"
+	"helenus/agent/system"
+	"helenus/internal/cql/parse"
+	"helenus/internal/meta"
+	"helenus/internal/token"
+)
+
+// The place of a node without a snitch that knows better.
+const (
+	defaultDatacenter = "datacenter1"
+	defaultRack       = "rack1"
+)
+
+func (a *Agent) openCluster(p token.Partitioner) error {
+	node, err := a.node()
+	if err != nil {
+		return err
+	}
+	var initial []token.Token
+	for _, text := range a.cfg.InitialToken {
+		t, err := p.Parse(text)
+		if err != nil {
+			return fmt.Errorf("agent: initial_token: %w", err)
+		}
+		initial = append(initial, t)
+	}
+	local, install, err := system.Keyspaces()
+	if err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	a.cluster, err = cluster.Open(a.env.FS, cluster.Config{Dir: a.dataDir() + "/metadata", ClusterName: a.cfg.ClusterName,
+		Partitioner: p, Local: local, Install: install, Node: node, NumTokens: a.cfg.NumTokens, InitialTokens: initial,
+		Rand: reader(a.env.Rand)})
+	if err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	return nil
+}
+
+// reader makes an io.Reader of the node's source of chance.
+type reader func(b []byte)
+
+func (r reader) Read(b []byte) (int, error) {
+	r(b)
+	return len(b), nil
+}
+
+// node is what this node is by its configuration.
+func (a *Agent) node() (meta.Node, error) {
+	n := meta.Node{Datacenter: defaultDatacenter, Rack: defaultRack, Release: helenus.ReleaseVersion, Level: meta.CurrentLevel}
+	for _, e := range []struct {
+		to      *helenus.Endpoint
+		name    string
+		address string
+		port    int
+	}{
+		{&n.Listen, "listen_address", a.cfg.ListenAddress, a.cfg.StoragePort},
+		{&n.Broadcast, "broadcast_address", a.cfg.BroadcastAddress, a.cfg.StoragePort},
+		{&n.Native, "broadcast_rpc_address", a.cfg.BroadcastRPCAddress, a.cfg.NativePort},
+	} {
+		addr, err := resolve(e.address)
+		if err != nil {
+			return n, fmt.Errorf("agent: %s: %w", e.name, err)
+		}
+		*e.to = netip.AddrPortFrom(addr, uint16(e.port))
+	}
+	return n, nil
+}
+
+// resolve turns an address or a host name into an address, IPv4 first, as
+// Cassandra does with localhost.
+func resolve(host string) (netip.Addr, error) {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a, nil
+	}
+	all, err := net.LookupIP(host)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	for _, ip := range all {
+		if v4 := ip.To4(); v4 != nil {
+			return netip.AddrFrom4([4]byte(v4)), nil
+		}
+	}
+	for _, ip := range all {
+		if a, ok := netip.AddrFromSlice(ip); ok {
+			return a, nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("%s has no address", host)
+}
+
+// metadata is the Agent as query sees it: changes of the schema reach the store
+// before the client is told of them.
+type metadata Agent
+
+// State implements query.Metadata.
+func (m *metadata) State() *meta.State { return m.cluster.State() }
+
+// Commit implements query.Metadata.
+func (m *metadata) Commit(ctx context.Context, c meta.Change) (*meta.State, error) {
+	state, err := m.cluster.Commit(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return state, m.store.SetSchema(m.cluster.State().Schema)
+}
+
+// followSchema brings the store up to date with changes that came by another
+// way than Commit.
+func (a *Agent) followSchema(ctx context.Context) error {
+	for {
+		changed := a.cluster.Changed()
+		if err := a.store.SetSchema(a.cluster.State().Schema); err != nil {
+			a.env.Log.Error("the store cannot follow the schema", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+func (a *Agent) truncate(t query.TruncateTable) error {
+	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.TruncateTimeout)
+	defer cancel()
+	return a.store.Truncate(ctx, t.Table.ID)
+}
+
+// describe answers DESCRIBE.
+func (a *Agent) describe(state *meta.State, keyspace string, s *parse.Describe) ([]query.ColumnSpec, [][][]byte, error) {
+	d, err := system.Describe(state, keyspace, s, a.snitch())
+	if err != nil {
+		return nil, nil, err
+	}
+	var columns []query.ColumnSpec
+	for _, c := range d.Columns {
+		columns = append(columns, query.ColumnSpec{Keyspace: "system", Table: "describe", Name: c.Name, Type: c.Type})
+	}
+	return columns, d.Rows, nil
+}
+
+func (a *Agent) snitch() string { return a.cfg.Snitch }
+
+// tracer is the Agent as server sees it for traced requests.
+type tracer Agent
+
+// Begin implements server.Tracer.
+func (t *tracer) Begin(client netip.Addr, request string, parameters map[string]string) (*query.Trace, func()) {
+	session := t.traces.Begin(t.env.Now(), t.newTimeUUID(), client, request, parameters)
+	return query.NewTrace(session.ID, func(activity string) { session.Event(t.env.Now(), activity) }),
+		func() { session.End(t.env.Now()) }
+}

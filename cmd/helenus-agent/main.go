@@ -1,0 +1,104 @@
+// Command helenus-agent is a Helenus node: it reads its configuration, makes an
+// agent of it and runs it until it is told to end.
+package main
+
+import (
+	"context"
+	crand "crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"helenus/agent"
+	"helenus/agent/config"
+	"helenus/internal/metrics"
+	"helenus/store/vfs"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "helenus-agent:", err)
+		os.Exit(1)
+	}
+}
+
+// overrides collects -D name=value.
+type overrides map[string]string
+
+func (o overrides) String() string { return "" }
+
+func (o overrides) Set(s string) error {
+	name, value, ok := strings.Cut(s, "=")
+	if !ok {
+		return fmt.Errorf("want name=value, got %q", s)
+	}
+	o[name] = value
+	return nil
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("helenus-agent", flag.ContinueOnError)
+	file := flags.String("config", "", "configuration `file`, with cassandra.yaml's keys (helenus.yaml)")
+	showVersion := flags.Bool("version", false, "print the version and end")
+	set := overrides{}
+	flags.Var(set, "set", "override a setting, `name=value`; may be given several times")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *showVersion {
+		fmt.Println("helenus-agent", version)
+		return nil
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	loaded, err := load(*file, set)
+	if err != nil {
+		return err
+	}
+	for _, note := range loaded.Notes {
+		log.Info(note)
+	}
+	debug.SetMemoryLimit(loaded.Config.MemoryLimitBytes)
+	a, err := agent.New(loaded.Config, agent.Env{FS: vfs.NewReal(), Net: agent.RealNet(), Now: time.Now, Rand: random, Log: log,
+		Metrics: metrics.New(), Build: version, PID: os.Getpid(), Settings: loaded.Origins})
+	if err != nil {
+		return err
+	}
+	err = a.Run(ctx)
+	log.Info("stopping")
+	return errors.Join(err, a.Close())
+}
+
+func load(file string, set map[string]string) (*config.Loaded, error) {
+	src := config.Sources{FileName: file, Env: os.Environ(), Flags: set}
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("there is no configuration file %s; `ctl up` writes one, or see docs/configuration.md", file)
+		}
+		if err != nil {
+			return nil, err
+		}
+		src.File = text
+	}
+	return config.Load(src)
+}
+
+// random fills b; crypto/rand ends the process rather than give bad bytes.
+func random(b []byte) { _, _ = crand.Read(b) }

@@ -1,0 +1,118 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+
+	"helenus/store/commitlog"
+	"helenus/store/sstable"
+)
+
+// openFiles finishes or undoes what a crash left half done in the table's
+// folder and opens its files.
+func (t *table) openFiles() error {
+	s := t.store
+	if err := s.opts.FS.MkdirAll(t.dir); err != nil {
+		return err
+	}
+	if err := sstable.Recover(s.opts.FS, t.dir); err != nil {
+		return err
+	}
+	sets, incomplete, err := sstable.List(s.opts.FS, t.dir)
+	if err != nil {
+		return err
+	}
+	for _, d := range incomplete {
+		s.opts.Log.Warn("files without their whole set are left alone", "folder", t.dir, "files", d.String())
+	}
+	var files []*sstable.Table
+	for _, d := range sets {
+		f, err := t.openFile(d)
+		if err != nil {
+			return err
+		}
+		files = append(files, f)
+		if n, ok := d.ID.Sequence(); ok {
+			t.sequence.Store(max(t.sequence.Load(), n))
+		}
+	}
+	t.replace(func(v *view) *view { return &view{active: v.active, files: files} })
+	unref(files)
+	return nil
+}
+
+func (t *table) openFile(d sstable.Descriptor) (*sstable.Table, error) {
+	s := t.store
+	return sstable.Open(sstable.OpenOptions{FS: s.opts.FS, Dir: t.dir, Descriptor: d, Table: t.def.Load(),
+		Partitioner: s.opts.Partitioner, Cache: s.cache})
+}
+
+func unref(files []*sstable.Table) {
+	for _, f := range files {
+		_ = f.Unref() // the last reference reports; see dropFile
+	}
+}
+
+// descriptor names the next set of files: oa when something in it expires later
+// than nb can say.
+func (t *table) descriptor(maxLocalTime int64) sstable.Descriptor {
+	return sstable.Descriptor{Version: sstable.VersionFor(maxLocalTime), ID: sstable.SequenceID(t.sequence.Add(1))}
+}
+
+// writeMemtable makes a set of files of a memtable; upTo is zero during replay.
+func (t *table) writeMemtable(g *generation, upTo commitlog.Position) (*sstable.Table, error) {
+	s := t.store
+	o := sstable.WriterOptions{FS: s.opts.FS, Dir: t.dir, Table: t.def.Load(), Partitioner: s.opts.Partitioner,
+		Descriptor: t.descriptor(g.m.Stats().MaxLocalTime), Keys: int64(g.m.Partitions()), HostID: s.opts.HostID}
+	if upTo != (commitlog.Position{}) {
+		o.Intervals = []sstable.Interval{{Start: filePosition(g.lower), End: filePosition(upTo)}}
+	}
+	txn, err := sstable.Begin(s.opts.FS, t.dir, "flush")
+	if err != nil {
+		return nil, err
+	}
+	o.Txn = txn
+	meta, err := sstable.Write(o, g.m.Scan())
+	if err != nil {
+		return nil, joined(err, txn.Abort())
+	}
+	if err := txn.Commit(); err != nil {
+		return nil, err
+	}
+	if meta == nil {
+		return nil, nil
+	}
+	return t.openFile(o.Descriptor)
+}
+
+func joined(err, more error) error {
+	if more != nil {
+		return fmt.Errorf("%w (and then: %v)", err, more)
+	}
+	return err
+}
+
+func filePosition(p commitlog.Position) sstable.Position {
+	return sstable.Position{Segment: int64(p.Segment), Offset: int32(p.Offset)}
+}
+
+// replaceFiles makes old files give way to new ones in one step that a crash
+// cannot halve. txn has recorded the new ones. The old ones go when their last
+// reader does.
+func (t *table) replaceFiles(txn *sstable.Txn, old, fresh []*sstable.Table) error {
+	for _, f := range old {
+		if err := txn.Remove(f.Descriptor()); err != nil {
+			return joined(err, txn.Abort())
+		}
+	}
+	if err := txn.Commit(); err != nil {
+		return err
+	}
+	t.replace(func(v *view) *view {
+		files := slices.DeleteFunc(slices.Clone(v.files), func(f *sstable.Table) bool { return slices.Contains(old, f) })
+		return &view{active: v.active, flushing: v.flushing, files: append(files, fresh...)}
+	})
+	unref(fresh)
+	return nil
+}
+

@@ -1,0 +1,145 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"helenus/internal/cql/schema"
+	"helenus/store/commitlog"
+	"helenus/store/sstable"
+)
+
+// Flush writes a table's memtable to a file and waits until it is durable.
+func (s *Store) Flush(ctx context.Context, id schema.TableID) error {
+	t := s.table(id)
+	if t == nil {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return t.flush()
+}
+
+// FlushAll flushes every table.
+func (s *Store) FlushAll(ctx context.Context) error {
+	var errs []error
+	for _, t := range s.tables.Load().byID {
+		errs = append(errs, s.Flush(ctx, t.id))
+	}
+	return errors.Join(errs...)
+}
+
+// flushLoop flushes the largest memtable when all together are too large, and
+// the tables that hold back the oldest segment when the log is.
+func (s *Store) flushLoop(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.memory.full:
+		case <-tick.C:
+		}
+		for ctx.Err() == nil && s.Failure() == nil {
+			t := s.flushCandidate()
+			if t == nil {
+				break
+			}
+			if err := t.flush(); err != nil {
+				s.fail(fmt.Errorf("store: flush: %w", err))
+			}
+		}
+	}
+}
+
+// flushCandidate is the table to flush next, nil when there is no need.
+func (s *Store) flushCandidate() *table {
+	if s.memory.over() {
+		var largest *table
+		var bytes int64
+		for _, t := range s.tables.Load().byID {
+			if n := t.memoryBytes(); n > bytes {
+				largest, bytes = t, n
+			}
+		}
+		return largest
+	}
+	if s.opts.LogBytesMax > 0 && s.log.TotalSize() > s.opts.LogBytesMax {
+		ids, _ := s.log.OldestDirty()
+		for _, id := range ids {
+			if t := s.table(schema.TableID(id)); t != nil {
+				return t
+			}
+		}
+	}
+	return nil
+}
+
+func (t *table) memoryBytes() int64 {
+	v := t.acquire()
+	defer v.release()
+	return v.active.m.Bytes()
+}
+
+// swap puts a fresh memtable in place of the active one. All records up to the
+// returned position are in the old one, or on their way into it.
+func (t *table) swap() (old *generation, upTo commitlog.Position, err error) {
+	s := t.store
+	s.switching.Lock()
+	defer s.switching.Unlock()
+	upTo = s.log.Appended()
+	fresh, err := t.newGeneration(t.def.Load(), upTo)
+	if err != nil {
+		return nil, upTo, err
+	}
+	t.replace(func(v *view) *view {
+		old = v.active
+		return &view{active: fresh, flushing: append(slices.Clone(v.flushing), old), files: v.files}
+	})
+	fresh.m.Unref() // the view has its own
+	return old, upTo, nil
+}
+
+// flush makes a file of the active memtable.
+func (t *table) flush() error {
+	t.working.Lock()
+	defer t.working.Unlock()
+	old, upTo, err := t.swap()
+	if err != nil {
+		return err
+	}
+	old.writers.Wait()
+	var file *sstable.Table
+	if old.m.Partitions() > 0 {
+		started := t.store.opts.Now()
+		if file, err = t.writeMemtable(old, upTo); err != nil {
+			return fmt.Errorf("store: flush %s: %w", t.def.Load().QualifiedName(), err)
+		}
+		t.store.stats.Flushes.Add(1)
+		t.store.opts.Log.Info("flushed", "table", t.def.Load().QualifiedName(), "partitions", old.m.Partitions(),
+			"memory_bytes", old.m.Bytes(), "file_bytes", file.SizeBytes(), "took", t.store.opts.Now().Sub(started))
+	}
+	bytes := old.m.Bytes()
+	t.replace(func(v *view) *view {
+		next := &view{active: v.active, files: v.files}
+		next.flushing = slices.DeleteFunc(slices.Clone(v.flushing), func(g *generation) bool { return g == old })
+		if file != nil {
+			next.files = append(slices.Clone(v.files), file)
+		}
+		return next
+	})
+	if file != nil {
+		file.Unref() // the view has its own
+	}
+	t.store.memory.add(-bytes)
+	t.store.wakeCompaction()
+	if err := t.store.log.Discard(commitlog.TableID(t.id), upTo, nil); err != nil {
+		return fmt.Errorf("store: discard log of %s: %w", t.def.Load().QualifiedName(), err)
+	}
+	return nil
+}

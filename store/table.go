@@ -1,0 +1,148 @@
+package store
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"helenus/internal/cql/schema"
+	"helenus/store/commitlog"
+	"helenus/store/memtable"
+	"helenus/store/row"
+	"helenus/store/sstable"
+)
+
+// table is one table's data: what is in memory and what is in files.
+type table struct {
+	store *Store
+	id    schema.TableID
+	def   atomic.Pointer[schema.Table]
+	dir   string
+
+	// working is held through a flush, truncation or the replacement at the end
+	// of a compaction, so that they come one after the other.
+	working sync.Mutex
+
+	mu   sync.Mutex // guards what follows
+	view *view
+
+	updates sync.Pool // *row.Update
+}
+
+// view is what a reader sees: it never changes, and lives as long as somebody
+// reads it.
+type view struct {
+	refs     atomic.Int32
+	active   *generation
+	flushing []*generation
+	files    []*sstable.Table
+}
+
+// generation is a memtable and the writes that are on their way into it.
+type generation struct {
+	m       *memtable.Memtable
+	writers sync.WaitGroup
+	lower   commitlog.Position // before its first record
+}
+
+func newTable(s *Store, def *schema.Table) (*table, error) {
+	t := &table{store: s, id: def.ID, dir: tableDir(s.opts.DataDir, def)}
+	t.updates.New = func() any { return new(row.Update) }
+	t.def.Store(def)
+	g, err := t.newGeneration(def, commitlog.Position{})
+	if err != nil {
+		return nil, err
+	}
+	t.view = &view{active: g}
+	t.view.refs.Store(1)
+	return t, nil
+}
+
+// tableDir is the folder of a table: Cassandra's layout, so that its tools and
+// copies of its files find their way.
+func tableDir(data string, def *schema.Table) string {
+	return fmt.Sprintf("%s/%s/%s-%x", data, def.Keyspace, def.Name, def.ID[:])
+}
+
+func (t *table) newGeneration(def *schema.Table, lower commitlog.Position) (*generation, error) {
+	m, err := memtable.New(memtable.Options{Table: def, Partitioner: t.store.opts.Partitioner, Budget: t.store.opts.Budget})
+	if err != nil {
+		return nil, fmt.Errorf("store: new memtable of %s: %w", def.QualifiedName(), err)
+	}
+	return &generation{m: m, lower: lower}, nil
+}
+
+// acquire takes the view for a reader; release gives it back.
+func (t *table) acquire() *view {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.view.refs.Add(1)
+	return t.view
+}
+
+func (v *view) release() {
+	if v.refs.Add(-1) != 0 {
+		return
+	}
+	v.active.m.Unref()
+	for _, g := range v.flushing {
+		g.m.Unref()
+	}
+	for _, f := range v.files {
+		f.Unref()
+	}
+}
+
+// replace publishes a new view made from the old one. Each view holds a
+// reference on all that it shows.
+func (t *table) replace(make func(old *view) *view) {
+	t.mu.Lock()
+	old := t.view
+	v := make(old)
+	v.refs.Store(1)
+	v.active.m.Ref()
+	for _, g := range v.flushing {
+		g.m.Ref()
+	}
+	for _, f := range v.files {
+		f.Ref()
+	}
+	t.view = v
+	t.mu.Unlock()
+	old.release()
+}
+
+// pin names the memtable for a write. The caller holds Store.switching for
+// reading until the record is in the log.
+func (t *table) pin() *generation {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.view.active
+	g.writers.Add(1)
+	return g
+}
+
+// apply decodes an update with the table's definition of now and merges it into
+// a memtable.
+func (t *table) apply(g *generation, update []byte) (grown int64, err error) {
+	u := t.updates.Get().(*row.Update)
+	defer t.updates.Put(u)
+	if err := u.Reset(update, t.def.Load(), t.store.opts.Partitioner); err != nil {
+		return 0, err
+	}
+	before := g.m.Bytes()
+	if err := g.m.Apply(u); err != nil {
+		return 0, err
+	}
+	return g.m.Bytes() - before, nil
+}
+
+// close lets go of everything, at the end of the store.
+func (t *table) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.view != nil {
+		t.view.release()
+		t.view = nil
+	}
+}
