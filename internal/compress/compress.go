@@ -78,6 +78,10 @@ func ForTable(class string, options map[string]string) (Codec, error) {
 	return c, nil
 }
 
+// ForFile makes the codec that reads what a table of that class wrote. Options
+// only steer writers, and old files carry some that no codec knows any more.
+func ForFile(class string) (Codec, error) { return ForTable(class, nil) }
+
 // optionReader takes options one by one, so that what is left is unknown.
 type optionReader struct {
 	class string

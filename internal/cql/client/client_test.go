@@ -284,3 +284,75 @@ func TestConnectGivesUp(t *testing.T) {
 		}
 	})
 }
+
+// TestGoDoesNotAllocate drives a connection without its goroutines.
+func TestGoDoesNotAllocate(t *testing.T) {
+	c := &Conn{version: proto.V5, w: proto.NewWriter(), streams: make(chan int16, 4), kick: make(chan struct{}, 1), pending: make([]*Call, 4)}
+	c.w.SetFraming(proto.FramingPlain)
+	for i := range 4 {
+		c.streams <- int16(i)
+	}
+	p := &Prepared{ID: []byte("0123456789abcdef")}
+	p.result.Store(&resultColumns{id: []byte("0123456789abcdef")})
+	answered := 0
+	call := &Call{Request: c.ExecuteRequest(p, Text("key"), Text("value")), Done: func(*Call) { answered++ }}
+	var room []byte
+	void := proto.AppendVoid(nil)
+	if n := testing.AllocsPerRun(100, func() {
+		if err := c.Go(call); err != nil {
+			t.Fatal(err)
+		}
+		stream := int16(-1)
+		for i, p := range c.pending {
+			if p != nil {
+				stream = int16(i)
+			}
+		}
+		room = c.w.Take(room)
+		if err := c.dispatch(proto.Envelope{Header: proto.Header{Version: proto.V5, Response: true, Stream: stream, Op: proto.OpResult}, Body: void}); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 || answered != 101 {
+		t.Errorf("%v allocations, %d answers", n, answered)
+	}
+}
+
+// BenchmarkGo is a load generator's loop over loopback TCP, 64 in flight; the
+// node's share of the work is in the time.
+func BenchmarkGo(b *testing.B) {
+	f := newFakeNode()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		if nc, err := l.Accept(); err == nil {
+			(&fakeConn{node: f, nc: nc, w: proto.NewWriter()}).serve()
+		}
+	}()
+	c, err := Connect(b.Context(), l.Addr().String(), Config{Dial: dialTCP})
+	if err != nil {
+		b.Fatal(err)
+	}
+	left, finished := b.N, make(chan struct{})
+	waiting := min(64, b.N)
+	done := func(call *Call) {
+		if left--; left >= waiting {
+			_ = c.Go(call)
+		} else if left == 0 {
+			close(finished)
+		}
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	calls := make([]*Call, waiting)
+	for i := range calls {
+		calls[i] = &Call{Request: c.QueryRequest("x"), Done: done}
+	}
+	for _, call := range calls {
+		_ = c.Go(call)
+	}
+	<-finished
+	_ = c.Close()
+}
