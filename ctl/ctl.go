@@ -1,0 +1,152 @@
+// Package ctl is the operators' command: verbs, their output, a lab of nodes
+// on this machine.
+//
+// Its nouns are the verb (one file for each family), the layout (nodetool's
+// where nodetool has the verb) and the lab (nodes that `ctl up` starts).
+// cmd/ctl calls Run. It never touches a node's files: what it knows comes
+// through ctl/node.
+package ctl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"helenus/ctl/helenus"
+	"helenus/ctl/node"
+	"helenus/internal/report"
+)
+
+// The exit codes, as nodetool's.
+const (
+	exitDone    = 0
+	exitBadUse  = 1 // the command cannot be carried out as it stands
+	exitFailure = 2 // the node failed
+)
+
+// Env is what a command works with.
+type Env struct {
+	Args    []string // without the program
+	Out     io.Writer
+	Err     io.Writer
+	Exe     string // path of this program; the agent lies beside it
+	Version string
+	Dial    func(address string) node.Node // nil: HTTP
+}
+
+// command is the state that all verbs share.
+type command struct {
+	env       Env
+	host      string
+	port      int
+	output    string
+	printPort bool
+}
+
+// errShown is returned by a verb that has told the operator already.
+var errShown = errors.New("already told")
+
+// usageError is a mistake of the operator.
+type usageError struct{ error }
+
+func badUse(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// Run carries out one command line and answers with the exit code.
+func Run(ctx context.Context, env Env) int {
+	if env.Dial == nil {
+		env.Dial = func(address string) node.Node { return helenus.New(address) }
+	}
+	c := &command{env: env}
+	root := c.root()
+	root.SetArgs(nodetoolFlags(env.Args))
+	root.SetOut(env.Out)
+	root.SetErr(env.Err)
+	err := root.ExecuteContext(ctx)
+	return c.explain(err)
+}
+
+// nodetoolFlags turns nodetool's two-letter flags, which would read as two
+// flags here, into long ones.
+func nodetoolFlags(args []string) []string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		if a == "-pp" {
+			a = "--print-port"
+		}
+		out[i] = a
+	}
+	return out
+}
+
+func (c *command) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "ctl",
+		Short:         "Look after a Helenus cluster",
+		Version:       c.env.Version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return badUse("Found unexpected parameters: %v", args)
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	flags := root.PersistentFlags()
+	flags.Bool("help", false, "show what a command does") // -h is the host, as nodetool has it
+	flags.StringVarP(&c.host, "host", "h", "127.0.0.1", "address of the node's admin API")
+	flags.IntVarP(&c.port, "port", "p", 7199, "port of the node's admin API")
+	flags.StringVarP(&c.output, "output", "o", "text", "text, json or yaml")
+	flags.BoolVar(&c.printPort, "print-port", false, "show nodes with their ports (-pp)")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if c.output != "text" && c.output != "json" && c.output != "yaml" {
+			return badUse("unknown output %q: text, json or yaml", c.output)
+		}
+		return nil
+	}
+	root.AddCommand(c.up(), c.down(), c.status(), c.info(), c.ring(), c.describeCluster(), c.getEndpoints(),
+		c.flush(), c.compact(), c.version(), c.jobs())
+	return root
+}
+
+// node is the node that the flags point at.
+func (c *command) node() node.Node {
+	return c.env.Dial(net.JoinHostPort(c.host, strconv.Itoa(c.port)))
+}
+
+// explain tells an error and chooses the exit code.
+func (c *command) explain(err error) int {
+	var usage usageError
+	var told *report.Error
+	var unreachable *node.Unreachable
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errShown):
+		return exitBadUse
+	case errors.As(err, &unreachable):
+		fmt.Fprintf(c.env.Err, "ctl: %v\n", err)
+		return exitBadUse
+	case errors.As(err, &usage), errors.As(err, &told) && refusal(told.Kind):
+		fmt.Fprintf(c.env.Err, "ctl: %v\nSee 'ctl help' or 'ctl help <command>'.\n", err)
+		return exitBadUse
+	}
+	fmt.Fprintf(c.env.Err, "error: %v\n", err)
+	return exitFailure
+}
+
+// refusal tells whether asking otherwise could help.
+func refusal(kind report.ErrorKind) bool {
+	switch kind {
+	case report.Invalid, report.NotFound, report.Conflict, report.Unsupported, report.Forbidden:
+		return true
+	}
+	return false
+}
