@@ -93,7 +93,7 @@ func (c CreateKeyspace) apply(s *State) (*State, error) {
 		return s, nil
 	case s.Schema.Keyspaces[c.Name] != nil:
 		return nil, &helenus.Error{Code: helenus.CodeAlreadyExists, Keyspace: c.Name,
-			Message: fmt.Sprintf("Keyspace '%s' already exists", c.Name)}
+			Message: fmt.Sprintf(`Cannot add existing keyspace "%s"`, c.Name)}
 	}
 	ks := &schema.Keyspace{Name: c.Name, DurableWrites: true, Tables: map[string]*schema.Table{}, Types: map[string]*types.Type{}}
 	if p.durable != nil {

@@ -30,7 +30,7 @@ func (c CreateTable) apply(s *State) (*State, error) {
 		return s, nil
 	case ks.Tables[c.Name] != nil:
 		return nil, &helenus.Error{Code: helenus.CodeAlreadyExists, Keyspace: c.Keyspace, Table: c.Name,
-			Message: fmt.Sprintf("Table '%s.%s' already exists", c.Keyspace, c.Name)}
+			Message: fmt.Sprintf(`Cannot add already existing table "%s" to keyspace "%s"`, c.Name, c.Keyspace)}
 	}
 	if id == (schema.TableID{}) {
 		id = c.ID

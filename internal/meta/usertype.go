@@ -88,8 +88,23 @@ func (c AddField) apply(s *State) (*State, error) {
 		return nil, invalid("Cannot add new field %s of type %s to user type %s.%s as it would create a circular reference",
 			c.Field.Name, text, c.Keyspace, c.Type)
 	}
+	if keyed := keyedBy(ks, c.Type); len(keyed) > 0 {
+		return nil, invalid("Cannot add new field %s of type %s to user type %s.%s as the type is being used in partition key "+
+			"by the following tables: %s", c.Field.Name, typ, c.Keyspace, c.Type, strings.Join(keyed, ", "))
+	}
 	t.FieldNames, t.Elems = append(t.FieldNames, c.Field.Name), append(t.Elems, typ)
 	return s.withUserType(t), nil
+}
+
+// keyedBy names the tables whose partition key holds a user type: another field
+// would move their partitions to other tokens.
+func keyedBy(ks *schema.Keyspace, name string) (tables []string) {
+	for _, t := range ks.SortedTables() {
+		if slices.ContainsFunc(t.PartitionKey, func(col *schema.Column) bool { return usesDeep(col.Type, name) }) {
+			tables = append(tables, t.QualifiedName())
+		}
+	}
+	return tables
 }
 
 // usesDeep tells whether t mentions a user type, be it inside another.

@@ -1,0 +1,139 @@
+package meta
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"helenus"
+	"helenus/internal/cql/types"
+	"helenus/internal/token"
+)
+
+func must(t *testing.T, s *State, c Change) *State {
+	t.Helper()
+	next, err := Apply(s, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next
+}
+
+func TestDiff(t *testing.T) {
+	s := goldenState(t)
+	text := types.Native(types.Text)
+	replication := func(rf string) []Property {
+		return []Property{{Name: "replication", IsMap: true, Map: map[string]string{"class": "SimpleStrategy", "replication_factor": rf}}}
+	}
+	old := s
+	for _, c := range []struct {
+		change Change
+		want   string
+	}{
+		{CreateKeyspace{"k2", false, replication("1")}, "CREATED KEYSPACE k2."},
+		{AlterKeyspace{"k2", false, replication("3")}, "UPDATED KEYSPACE k2."},
+		{DropKeyspace{"k2", false}, "DROPPED KEYSPACE k2."},
+		{AddColumns{"ks", "t", false, false, []ColumnDef{{Name: "n", Type: text}}}, "UPDATED TABLE ks.t"},
+		{AddField{"ks", "u", false, false, ColumnDef{Name: "g", Type: text}}, "UPDATED TYPE ks.u UPDATED TABLE ks.t"},
+		{CreateType{"ks", "u2", false, []ColumnDef{{Name: "g", Type: text}}}, "CREATED TYPE ks.u2"},
+		{DropTable{"ks", "t", false}, "DROPPED TABLE ks.t"},
+		{DropType{"ks", "u", false}, "DROPPED TYPE ks.u"},
+	} {
+		next := must(t, s, c.change)
+		var got []string
+		for _, e := range Diff(s.Schema, next.Schema) {
+			got = append(got, fmt.Sprintf("%s %s %s.%s", e.Change, e.Target, e.Keyspace, e.Name))
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%#v: %v, want %s", c.change, got, c.want)
+		}
+		if len(Diff(s.Schema, s.Schema)) > 0 || next.Epoch != s.Epoch+1 || next.SchemaVersion() == s.SchemaVersion() {
+			t.Errorf("%#v: epoch %d", c.change, next.Epoch)
+		}
+		s = next
+	}
+	want := "DROPPED TABLE ks.t DROPPED TYPE ks.u CREATED TYPE ks.u2"
+	var got []string
+	for _, e := range Diff(old.Schema, s.Schema) {
+		got = append(got, fmt.Sprintf("%s %s %s.%s", e.Change, e.Target, e.Keyspace, e.Name))
+	}
+	if strings.Join(got, " ") != want {
+		t.Errorf("all at once: %v, want %s", got, want)
+	}
+}
+
+// TestOldStatesStay applies everything to states that are kept and checks that
+// none of them moved.
+func TestOldStatesStay(t *testing.T) {
+	s := goldenState(t)
+	before := string(EncodeState(nil, s))
+	column := *s.Schema.Find("ks", "t").Column("u")
+	for _, c := range everyChange(t) {
+		if next, err := Apply(s, c); err == nil && next != s {
+			EncodeState(nil, next)
+		}
+	}
+	must(t, s, AddField{"ks", "u", false, false, ColumnDef{Name: "g", Type: types.Native(types.Text)}})
+	must(t, s, AddColumns{"ks", "t", false, false, []ColumnDef{{Name: "a0", Type: types.Native(types.Text)}}})
+	must(t, s, RenameColumns{"ks", "t", false, false, []Rename{{"k", "kk"}}})
+	must(t, s, AlterTableOptions{"ks", "t", false, []Property{{Name: "comment", Text: "x"}}})
+	if string(EncodeState(nil, s)) != before || *s.Schema.Find("ks", "t").Column("u") != column {
+		t.Error("a change reached an older state")
+	}
+}
+
+func TestColumnIDsAreNotGivenTwice(t *testing.T) {
+	s := goldenState(t)
+	table := s.Schema.Find("ks", "t")
+	dropped := table.NextColumnID
+	s = must(t, s, AddColumns{"ks", "t", false, false, []ColumnDef{{Name: "v", Type: types.Native(types.Blob)}}})
+	again := s.Schema.Find("ks", "t")
+	if again.Column("v").ID != dropped || again.NextColumnID != dropped+1 || len(again.Dropped) != 1 {
+		t.Errorf("column id %d, next %d", again.Column("v").ID, again.NextColumnID)
+	}
+	if table.Column("v") != nil {
+		t.Error("the older table has the column too")
+	}
+	renamed := must(t, s, RenameColumns{"ks", "t", false, false, []Rename{{"k", "key"}}}).Schema.Find("ks", "t")
+	if renamed.Column("key").ID != again.Column("k").ID || renamed.ID != again.ID {
+		t.Error("a rename made another column")
+	}
+}
+
+func TestRegister(t *testing.T) {
+	s := founded(t)
+	at := netip.MustParseAddrPort("127.0.9.2:7000")
+	node := Node{HostID: helenus.HostID{8}, Broadcast: at, Listen: at, Native: at, Datacenter: "dc2", Rack: "r", Release: "5.0.9",
+		Tokens: []token.Token{token.FromInt64(50), token.FromInt64(-50)}}
+	for what, change := range map[string]func(*Node){
+		"no tokens":            func(n *Node) { n.Tokens = nil },
+		"no rack":              func(n *Node) { n.Rack = "" },
+		"no address":           func(n *Node) { n.Native = helenus.Endpoint{} },
+		"another's token":      func(n *Node) { n.Tokens = []token.Token{token.FromInt64(0)} },
+		"another's address":    func(n *Node) { n.Broadcast = s.Nodes[0].Broadcast },
+		"no host id":           func(n *Node) { n.HostID = helenus.HostID{} },
+		"another's datacenter": func(n *Node) { n.HostID = s.Nodes[0].HostID },
+	} {
+		bad := node
+		change(&bad)
+		if _, err := Apply(s, Register{bad}); err == nil {
+			t.Errorf("%s was taken", what)
+		}
+	}
+	two := must(t, s, Register{node})
+	if two.Level != 0 || len(two.Topology.Tokens()) != 3 || two.Placement("system_auth") == s.Placement("system_auth") {
+		t.Errorf("two nodes: level %d, %d tokens", two.Level, len(two.Topology.Tokens()))
+	}
+	if same := must(t, two, Register{node}); same != two {
+		t.Error("registering again made an epoch")
+	}
+	c := must(t, two, CreateKeyspace{"ks", false, []Property{{Name: "replication", IsMap: true,
+		Map: map[string]string{"class": "NetworkTopologyStrategy", "replication_factor": "1"}}}})
+	if got := c.Schema.Keyspaces["ks"].Replication.Options; len(got) != 2 || got["dc2"] != "1" || got["datacenter1"] != "1" {
+		t.Errorf("expanded to %v", got)
+	}
+	if len(c.Placement("ks").Replicas(token.FromInt64(1))) != 2 || c.Placement("system_auth") != two.Placement("system_auth") {
+		t.Error("placements")
+	}
+}
