@@ -232,7 +232,7 @@ type Truncate struct {
 type Describe struct {
 	noMarkers
 	What      DescribeKind
-	Name      QualifiedName // where What names something; empty for KEYSPACE alone
+	Name      QualifiedName // where What names something; a keyspace in Name.Name, "" for the current one
 	Only      bool          // ONLY KEYSPACE
 	Full      bool          // FULL SCHEMA
 	Internals bool          // WITH INTERNALS

@@ -165,6 +165,9 @@ func (p *parser) properties(list []Property) []Property {
 	return list
 }
 
+// propertiesMax bounds the search for duplicates.
+const propertiesMax = 256
+
 // property takes name = constant, word or map, and appends it.
 func (p *parser) property(list []Property) []Property {
 	first := p.tok
@@ -185,6 +188,9 @@ func (p *parser) property(list []Property) []Property {
 			return list
 		}
 		v.Value = *c
+	}
+	if len(list) >= propertiesMax {
+		p.plain("more than 256 properties")
 	}
 	for i := range list {
 		if list[i].Name == v.Name {

@@ -78,15 +78,28 @@ func (p *parser) furthest() int32 {
 // plain is an error that Cassandra reports without a place.
 func (p *parser) plain(text string) { p.stop(failure{form: plain, text: text}) }
 
-// error renders the failure as Cassandra words it.
+// messageBytesMax bounds an error's text, which quotes the statement: it has to
+// fit into a string of the native protocol.
+const messageBytesMax = 8 << 10
+
+// error is the failure for the client, as valid UTF-8.
 func (p *parser) error() error {
+	text := p.message()
+	if len(text) > messageBytesMax {
+		text = text[:messageBytesMax] + "..."
+	}
+	return helenus.Errorf(helenus.CodeSyntax, "%s", strings.ToValidUTF8(text, "\uFFFD"))
+}
+
+// message words the failure as Cassandra does.
+func (p *parser) message() string {
 	src, f := p.lexer.src, p.failure
 	if f.form == plain {
-		return helenus.Errorf(helenus.CodeSyntax, "%s", f.text)
+		return f.text
 	}
 	if p.lexer.errText != "" {
 		line, column := position(src, p.lexer.errAt)
-		return helenus.Errorf(helenus.CodeSyntax, "line %d:%d %s", line, column, p.lexer.errText)
+		return fmt.Sprintf("line %d:%d %s", line, column, p.lexer.errText)
 	}
 	text, where := "<EOF>", "0:-1"
 	if f.at.kind != tokEOF {
@@ -100,7 +113,7 @@ func (p *parser) error() error {
 	} else {
 		message = fmt.Sprintf("line %s no viable alternative at input '%s'", where, text)
 	}
-	return helenus.Errorf(helenus.CodeSyntax, "%s%s", message, excerpt(src, f, max(f.end, p.seen), int(f.mark.start)+len(p.text(f.mark))))
+	return message + excerpt(src, f, max(f.end, p.seen), int(f.mark.start)+len(p.text(f.mark)))
 }
 
 // position is the line from 1 and the column from 0, in UTF-16 units.

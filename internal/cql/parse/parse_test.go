@@ -2,11 +2,13 @@ package parse
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -210,6 +212,27 @@ func TestDepthIsBounded(t *testing.T) {
 	}
 	if _, err := Parse("SELECT * FROM t WHERE k = " + strings.Repeat("[", 100) + strings.Repeat("]", 100)); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestListsAndMessagesAreBounded(t *testing.T) {
+	properties := "CREATE KEYSPACE k WITH a = 1"
+	for i := range 300 {
+		properties += fmt.Sprintf(" AND a%d = 1", i)
+	}
+	access := "CREATE ROLE r WITH LOGIN = true" + strings.Repeat(" AND ACCESS TO ALL DATACENTERS", 300)
+	for cql, want := range map[string]string{properties: "more than 256 properties", access: "more than 256 options"} {
+		if _, err := Parse(cql); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	_, err := Parse("SELECT k FROM t '" + strings.Repeat("\xff\u00e9", 50000))
+	if err == nil || len(err.Error()) > 3*messageBytesMax || !utf8.ValidString(err.Error()) {
+		t.Errorf("%v", err)
+	}
+	_, err = Parse("SELECT k FROM t WHERE k = 1 '" + strings.Repeat("\xff\u00e9", 50000) + "'")
+	if err == nil || len(err.Error()) > 3*messageBytesMax || !utf8.ValidString(err.Error()) {
+		t.Errorf("a message of %d bytes", len(err.Error()))
 	}
 }
 

@@ -103,6 +103,9 @@ func (p *parser) roleOption(s *Role) {
 	default:
 		p.noViable()
 	}
+	if len(s.Options) >= propertiesMax {
+		p.plain("more than 256 options")
+	}
 	for _, other := range s.Options {
 		if other.Kind == o.Kind && o.Kind <= RoleLogin {
 			p.plain("Multiple definition for property '" + roleOptionNames[o.Kind] + "'")
