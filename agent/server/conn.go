@@ -142,7 +142,7 @@ func (c *conn) envelope(e proto.Envelope) bool {
 		if !c.ready {
 			c.answerError(e.Version, e.Stream, helenus.Errorf(helenus.CodeProtocol,
 				"Unexpected message %s, expecting STARTUP or OPTIONS", e.Op))
-			return true
+			return false
 		}
 		c.start(e)
 		return true

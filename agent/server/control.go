@@ -86,7 +86,7 @@ func (k *call) trace() {
 	if d.Params.PageSize > 0 {
 		parameters["page_size"] = strconv.Itoa(int(d.Params.PageSize))
 	}
-	t, end := k.conn.server.opts.Tracer.Begin(k.conn.session.Client.Addr(), request, parameters)
+	t, end := k.conn.server.opts.Tracer.Begin(k.conn.session.Client.Addr(), d.Op.String(), request, parameters)
 	k.request.Trace, k.traced = t, end
 	k.extras.Tracing, k.extras.HasTracing = t.ID, true
 }

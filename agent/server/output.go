@@ -26,6 +26,8 @@ func (c *conn) flush() {
 func (c *conn) writeLocked() {
 	c.writing = true
 	for !c.closed && c.out.Len() > 0 {
+		// Owed counts bytes before compression, as appendLocked does.
+		taken := c.out.Len()
 		b := c.out.Take(c.spare)
 		c.mu.Unlock()
 		err := c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
@@ -34,7 +36,7 @@ func (c *conn) writeLocked() {
 		}
 		c.mu.Lock()
 		c.spare = keep(b)
-		c.owed -= len(b)
+		c.owed -= taken
 		c.room.Signal()
 		if err != nil {
 			c.mu.Unlock()

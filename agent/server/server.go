@@ -24,7 +24,7 @@ type Engine interface {
 // Tracer keeps what happened to traced requests.
 type Tracer interface {
 	// Begin starts a session and gives the trace to fill; end closes it.
-	Begin(client netip.Addr, request string, parameters map[string]string) (t *query.Trace, end func())
+	Begin(client netip.Addr, command, request string, parameters map[string]string) (t *query.Trace, end func())
 }
 
 // State is where schema events come from.
