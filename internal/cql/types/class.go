@@ -335,6 +335,9 @@ func checkDimension(elem *Type, n int) error {
 	if n < 1 {
 		return fmt.Errorf("vectors may only have positive dimensions; given %d", n)
 	}
+	if elem.FixedLength() == 0 {
+		return fmt.Errorf("a vector of %s has no values", elem) // and its elements could not be counted
+	}
 	if n > dimensionMax || n*max(elem.FixedLength(), 1) > vectorSizeMax {
 		return fmt.Errorf("a vector of %d %s is longer than 2 GiB", n, elem)
 	}

@@ -72,7 +72,7 @@ func (t *Type) appendBareName(b []byte) []byte {
 	case UDT:
 		return append(b, QuoteName(t.Name)...)
 	case Custom:
-		return append(append(append(b, '\''), t.Name...), '\'')
+		return appendQuoted(b, t.Name)
 	}
 	return append(b, t.Kind.String()...)
 }
