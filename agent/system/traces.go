@@ -17,11 +17,11 @@ const (
 // Traces remembers what the latest traced requests did, for system_traces. It
 // keeps them in memory: a trace is read at once or never.
 type Traces struct {
-	mu       sync.Mutex
-	byID     map[[16]byte]*Trace
-	order    [][16]byte // oldest first
-	sequence uint64
-	node     netip.AddrPort // this node, internode
+	mu    sync.Mutex
+	byID  map[[16]byte]*Trace
+	order [][16]byte     // oldest first
+	ticks uint64         // of the latest event: ids rise also within one moment
+	node  netip.AddrPort // this node, internode
 }
 
 // NewTraces makes an empty memory; node is this node's internode address.
@@ -75,8 +75,8 @@ func (tr *Trace) Event(now time.Time, activity string) {
 	if len(tr.events) == traceEventMax {
 		return
 	}
-	tr.owner.sequence++
-	tr.events = append(tr.events, traceEvent{id: timeUUID(now, tr.owner.sequence), activity: activity,
+	tr.owner.ticks = max(tr.owner.ticks+1, ticks(now))
+	tr.events = append(tr.events, traceEvent{id: timeUUID(tr.owner.ticks), activity: activity,
 		micros: int(now.Sub(tr.session.Started).Microseconds()), thread: "query"})
 }
 
@@ -115,14 +115,17 @@ func (t *Traces) events() (out []Record) {
 	return out
 }
 
-// timeUUID makes a version 1 UUID; sequence tells those of one moment apart and
-// keeps them in order.
-func timeUUID(now time.Time, sequence uint64) (id [16]byte) {
-	const epochOffset = 0x01B21DD213814000 // 100 ns from 1582-10-15 to 1970
-	ticks := uint64(now.UnixMicro())*10 + epochOffset + sequence%10
+// ticks are the units of 100 ns since 1582-10-15 that a time UUID counts.
+func ticks(t time.Time) uint64 {
+	const epochOffset = 0x01B21DD213814000 // at 1970
+	return uint64(t.UnixMicro())*10 + epochOffset
+}
+
+// timeUUID makes a version 1 UUID; only its time tells it from others.
+func timeUUID(ticks uint64) (id [16]byte) {
 	binary.BigEndian.PutUint32(id[0:], uint32(ticks))
 	binary.BigEndian.PutUint16(id[4:], uint16(ticks>>32))
 	binary.BigEndian.PutUint16(id[6:], uint16(ticks>>48)&0x0fff|0x1000)
-	binary.BigEndian.PutUint64(id[8:], sequence&0x3fffffffffffffff|0x8000000000000000)
+	id[8] = 0x80
 	return id
 }
