@@ -214,6 +214,8 @@ func TestCheckLive(t *testing.T) {
 		{topology, NetworkName, network, helenus.LocalQuorum, "1 4 5", "ok"},
 		{topology, NetworkName, network, helenus.LocalQuorum, "1 2", "LOCAL_QUORUM 2/1"},
 		{topology, NetworkName, network, helenus.LocalOne, "1 2 3", "LOCAL_ONE 1/0"},
+		{topology, NetworkName, network, helenus.LocalSerial, "1 2", "LOCAL_QUORUM 2/1"},
+		{topology, NetworkName, network, helenus.Serial, "1 2", "QUORUM 4/3"},
 		{topology, NetworkName, network, helenus.One, "1 2 3", "ok"},
 		{topology, NetworkName, network, helenus.EachQuorum, "", "ok"},
 		{topology, NetworkName, network, helenus.EachQuorum, "4", "EACH_QUORUM in DC b 2/1"},
