@@ -153,7 +153,11 @@ func (c *command) awaitReady(ctx context.Context, l lab, p process, at addresses
 			if err := os.Remove(l.pidFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("the agent ended: %w", err)
 			}
-			return fmt.Errorf("the agent ended (%v); the end of %s:\n%s", fate, l.logFile(), l.logTail(logTailLines))
+			how := "by itself"
+			if fate != nil {
+				how = fate.Error()
+			}
+			return fmt.Errorf("the agent ended: %s; the end of %s:\n%s", how, l.logFile(), l.logTail(logTailLines))
 		case <-ctx.Done():
 			return fmt.Errorf("process %d does not serve yet (%w); see %s", p.PID, err, l.logFile())
 		case <-ticker.C:
