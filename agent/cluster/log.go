@@ -38,7 +38,7 @@ type Config struct {
 	// Node is this node; HostID and Tokens are made and kept by the log.
 	Node          meta.Node
 	NumTokens     int           // random tokens at the first start
-	InitialTokens []token.Token // instead of random ones
+	InitialTokens []token.Token // instead of random ones, whatever NumTokens says
 	Rand          io.Reader     // ids and tokens
 	// SnapshotEntries is after how many entries a snapshot is written; 0 is 1024.
 	SnapshotEntries int
@@ -199,7 +199,10 @@ func (l *Log) join() error {
 
 // tokens are the ones this node has, else those configured, else random ones.
 func (l *Log) tokens() ([]token.Token, error) {
-	want := max(l.cfg.NumTokens, len(l.cfg.InitialTokens))
+	want := l.cfg.NumTokens
+	if len(l.cfg.InitialTokens) > 0 {
+		want = len(l.cfg.InitialTokens)
+	}
 	if have := l.State().Node(l.self); have != nil {
 		if len(have.Tokens) != want {
 			return nil, fmt.Errorf("cluster: cannot change the number of tokens from %d to %d", len(have.Tokens), want)

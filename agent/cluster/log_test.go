@@ -138,7 +138,6 @@ func TestRefusesToBecomeAnother(t *testing.T) {
 	l.Close()
 	cfg = testConfig(4)
 	cfg.InitialTokens = []token.Token{token.FromInt64(7), token.FromInt64(-7)}
-	cfg.NumTokens = 2
 	l = mustOpen(t, vfs.NewMem(), cfg)
 	if got := l.State().Nodes[0].Tokens; len(got) != 2 || got[0] != token.FromInt64(-7) {
 		t.Errorf("initial tokens: %v", got)

@@ -46,9 +46,10 @@ type Env struct {
 type Tables struct {
 	env     Env
 	sources map[string]func() []Record
+	owned   map[schema.TableID]bool // beside the virtual ones
 }
 
-// NewTables makes the Tables of a node.
+// NewTables makes the Tables of a node whose cluster is founded.
 func NewTables(env Env) *Tables {
 	t := &Tables{env: env, sources: make(map[string]func() []Record)}
 	for name, f := range env.Views {
@@ -73,17 +74,20 @@ func NewTables(env Env) *Tables {
 		t.sources["system_traces.sessions"] = env.Traces.sessions
 		t.sources["system_traces.events"] = env.Traces.events
 	}
+	t.owned = make(map[schema.TableID]bool)
+	for _, ks := range env.State().Schema.Keyspaces {
+		for _, table := range ks.Tables {
+			if ks.Replication.Class == ring.LocalName || t.sources[table.QualifiedName()] != nil {
+				t.owned[table.ID] = true
+			}
+		}
+	}
 	return t
 }
 
-// Owns tells whether reads of a table come here and not to the store.
-func (t *Tables) Owns(table *schema.Table) bool {
-	if table.Virtual || t.sources[table.QualifiedName()] != nil {
-		return true
-	}
-	ks := t.env.State().Schema.Keyspaces[table.Keyspace]
-	return ks != nil && ks.Replication.Class == ring.LocalName
-}
+// Owns tells whether reads of a table come here and not to the store. System
+// tables keep their ids for ever, so it is asked without a look at the schema.
+func (t *Tables) Owns(table *schema.Table) bool { return table.Virtual || t.owned[table.ID] }
 
 // Read answers a command of a table that is owned here. All rows of the
 // partitions and slices asked for come, whole and live; limits are the
