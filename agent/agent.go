@@ -49,6 +49,8 @@ type Env struct {
 	Metrics *metrics.Registry
 	Build   string // what was built, for operators
 	PID     int
+	// Settings are the configuration as it was read, for system_views.settings.
+	Settings []config.Origin
 }
 
 // Agent is a node.
@@ -116,8 +118,8 @@ func (a *Agent) openStore(p token.Partitioner) error {
 // makeRooms wires the request path: server, query, coord, replica, store.
 func (a *Agent) makeRooms(p token.Partitioner) {
 	self := a.cluster.State().Node(a.cluster.Self())
-	clock := query.NewClock(a.env.Now)
-	a.traces = system.NewTraces(traceSessionsMax)
+	clock := coord.NewClock(a.env.Now)
+	a.traces = system.NewTraces(self.Broadcast)
 	a.tables = system.NewTables(a.systemEnv())
 	a.replica = replica.New(replica.Options{Store: a.store, Readers: a.cfg.ConcurrentReads, QueueMax: readQueueMax})
 	a.coord = coord.New(coord.Options{Self: self.HostID, Datacenter: self.Datacenter, Partition: p,
@@ -135,11 +137,8 @@ func (a *Agent) makeRooms(p token.Partitioner) {
 	})
 }
 
-// The bounds of what has no setting.
-const (
-	readQueueMax     = 4096
-	traceSessionsMax = 1000
-)
+// readQueueMax bounds the reads that wait for the disk.
+const readQueueMax = 4096
 
 // Run serves clients and operators until ctx ends.
 func (a *Agent) Run(ctx context.Context) error {

@@ -8,6 +8,7 @@ import (
 
 	"helenus"
 	"helenus/agent/cluster"
+	"helenus/agent/coord"
 	"helenus/agent/query"
 	"helenus/agent/system"
 	"helenus/internal/cql/parse"
@@ -140,13 +141,13 @@ func (a *Agent) truncate(t query.TruncateTable) error {
 
 // describe answers DESCRIBE.
 func (a *Agent) describe(state *meta.State, keyspace string, s *parse.Describe) ([]query.ColumnSpec, [][][]byte, error) {
-	d, err := system.Describe(state, keyspace, s, a.snitch())
+	d, err := a.tables.Describe(state, keyspace, s)
 	if err != nil {
 		return nil, nil, err
 	}
 	var columns []query.ColumnSpec
 	for _, c := range d.Columns {
-		columns = append(columns, query.ColumnSpec{Keyspace: "system", Table: "describe", Name: c.Name, Type: c.Type})
+		columns = append(columns, query.ColumnSpec(c))
 	}
 	return columns, d.Rows, nil
 }
@@ -157,8 +158,9 @@ func (a *Agent) snitch() string { return a.cfg.Snitch }
 type tracer Agent
 
 // Begin implements server.Tracer.
-func (t *tracer) Begin(client netip.Addr, request string, parameters map[string]string) (*query.Trace, func()) {
-	session := t.traces.Begin(t.env.Now(), t.newTimeUUID(), client, request, parameters)
-	return query.NewTrace(session.ID, func(activity string) { session.Event(t.env.Now(), activity) }),
-		func() { session.End(t.env.Now()) }
+func (t *tracer) Begin(client netip.Addr, command, request string, parameters map[string]string) (*query.Trace, func()) {
+	session := system.Session{ID: t.newTimeUUID(), Client: client, Command: command, Request: request, Parameters: parameters, Started: t.env.Now()}
+	trace := t.traces.Start(session)
+	return coord.NewTrace(session.ID, func(activity string) { trace.Event(t.env.Now(), activity) }),
+		func() { trace.Finish(t.env.Now()) }
 }

@@ -4,8 +4,7 @@ import (
 	"sync"
 
 	"helenus"
-	"helenus/agent/query"
-	"helenus/store"
+	"helenus/agent/replica"
 	"helenus/store/row"
 )
 
@@ -54,7 +53,7 @@ func (c *Coordinator) stripe(k row.Key) *casStripe { return &c.cas[k.Prefix>>32%
 
 // CAS implements query.Coordinator: read, decide and write as one step of the
 // partition. With one replica its own order is the linear one.
-func (c *Coordinator) CAS(op *query.CAS) {
+func (c *Coordinator) CAS(op *CAS) {
 	c.stats.CAS.Add(1)
 	key := op.Command.Keys[0]
 	keyspace := op.Command.Table.Keyspace
@@ -75,7 +74,7 @@ func (c *Coordinator) CAS(op *query.CAS) {
 // casRun is one conditional write in its stripe.
 type casRun struct {
 	c        *Coordinator
-	op       *query.CAS
+	op       *CAS
 	stripe   *casStripe
 	mutation []byte
 }
@@ -94,14 +93,14 @@ func (r *casRun) ReadDone(err error) {
 		r.end(readError(err, r.op.Serial))
 		return
 	}
-	r.c.opts.Replica.Write(&store.Write{Mutation: r.mutation, Owner: r})
+	r.c.opts.Replica.Write(&replica.Write{Mutation: r.mutation, Owner: r})
 }
 
-// Written implements store.Owner.
-func (r *casRun) Written(w *store.Write) {
+// Written implements replica.Owner.
+func (r *casRun) Written(w *replica.Write) {
 	err := w.Err
 	if err != nil {
-		err = writeError(err, &query.Write{Consistency: r.op.Consistency, Type: helenus.WriteCAS})
+		err = writeError(err, &Write{Consistency: r.op.Consistency, Type: helenus.WriteCAS})
 	}
 	r.end(err)
 }
@@ -114,7 +113,7 @@ func (r *casRun) end(err error) {
 }
 
 // serialRead reads behind all conditional writes of the partition.
-func (c *Coordinator) serialRead(r *query.Read) {
+func (c *Coordinator) serialRead(r *Read) {
 	s := c.stripe(r.Command.Keys[0])
 	s.enter(func() { c.opts.Replica.Read(r.Command, &serialReader{localRead{c, r}, s}) })
 }

@@ -15,19 +15,17 @@ import (
 	"sync/atomic"
 
 	"helenus"
-	"helenus/agent/query"
 	"helenus/agent/replica"
 	"helenus/internal/cql/schema"
 	"helenus/internal/meta"
 	"helenus/internal/ring"
 	"helenus/internal/token"
-	"helenus/store"
 	"helenus/store/row"
 )
 
 // Replica is this node's share of the data.
 type Replica interface {
-	Write(w *store.Write)
+	Write(w *replica.Write)
 	Read(command *row.Command, c replica.Consumer)
 }
 
@@ -45,10 +43,10 @@ type Options struct {
 	Partition  token.Partitioner
 	Replica    Replica
 	Tables     Tables
-	Clock      *query.Clock
+	Clock      *Clock
 }
 
-// Coordinator implements query.Coordinator.
+// Coordinator carries requests.
 type Coordinator struct {
 	opts  Options
 	cas   [casStripes]casStripe
@@ -68,8 +66,8 @@ func New(opts Options) *Coordinator { return &Coordinator{opts: opts} }
 // Stats gives the counters; they are live.
 func (c *Coordinator) Stats() *Stats { return &c.stats }
 
-// Write implements query.Coordinator.
-func (c *Coordinator) Write(w *query.Write) {
+// Write starts a write.
+func (c *Coordinator) Write(w *Write) {
 	c.stats.Writes.Add(1)
 	if w.Consistency.IsSerial() {
 		w.Err = helenus.Invalid("You must use conditional updates for serializable writes")
@@ -83,17 +81,17 @@ func (c *Coordinator) Write(w *query.Write) {
 	}
 	w.Trace.Event("Appending to commitlog")
 	local := localWrite{c: c, w: w}
-	c.opts.Replica.Write(&store.Write{Mutation: w.Mutation, Owner: &local})
+	c.opts.Replica.Write(&replica.Write{Mutation: w.Mutation, Owner: &local})
 }
 
 // localWrite completes a write at this node.
 type localWrite struct {
 	c *Coordinator
-	w *query.Write
+	w *Write
 }
 
-// Written implements store.Owner.
-func (l *localWrite) Written(w *store.Write) {
+// Written implements replica.Owner.
+func (l *localWrite) Written(w *replica.Write) {
 	l.w.Err = w.Err
 	if w.Err != nil {
 		l.c.stats.WriteErrors.Add(1)
@@ -103,8 +101,8 @@ func (l *localWrite) Written(w *store.Write) {
 	l.w.Done.WriteDone(l.w)
 }
 
-// Read implements query.Coordinator.
-func (c *Coordinator) Read(r *query.Read) {
+// Read starts a read.
+func (c *Coordinator) Read(r *Read) {
 	c.stats.Reads.Add(1)
 	keyspace := r.Command.Table.Keyspace
 	if c.opts.Tables.Owns(r.Command.Table) {
@@ -127,7 +125,7 @@ func (c *Coordinator) Read(r *query.Read) {
 // localRead completes a read at this node.
 type localRead struct {
 	c *Coordinator
-	r *query.Read
+	r *Read
 }
 
 // Partitions implements replica.Consumer.
@@ -144,7 +142,7 @@ func (l *localRead) ReadDone(err error) {
 }
 
 // readMade reads one of the tables that are made.
-func (c *Coordinator) readMade(r *query.Read) {
+func (c *Coordinator) readMade(r *Read) {
 	ps, err := c.opts.Tables.Read(r.Command)
 	if err == nil {
 		err = r.Done.Partitions(ps)
@@ -158,7 +156,7 @@ func (c *Coordinator) readMade(r *query.Read) {
 
 // readable checks that enough replicas of every key live; of a range, those of
 // all keyspaces' ranges, since any of them may be asked.
-func (c *Coordinator) readable(r *query.Read) error {
+func (c *Coordinator) readable(r *Read) error {
 	if r.Consistency == helenus.Any {
 		return helenus.Invalid("ANY ConsistencyLevel is only supported for writes")
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"helenus"
-	"helenus/agent/query"
 	"helenus/store/row"
 )
 
@@ -13,7 +12,7 @@ const reasonTombstones = 1
 
 // writeError is what a client is told of a failed write at this node: its
 // replica failed, with the reason kept in the node's log.
-func writeError(err error, w *query.Write) error {
+func writeError(err error, w *Write) error {
 	var told *helenus.Error
 	if errors.As(err, &told) {
 		return err

@@ -187,19 +187,3 @@ type RowWriter interface {
 	// End completes the result; pagingState is nil on the last page.
 	End(pagingState []byte)
 }
-
-// Trace collects what happened to one request, for system_traces.
-type Trace struct {
-	ID     [16]byte
-	events func(activity string)
-}
-
-// NewTrace makes a trace whose events go to add.
-func NewTrace(id [16]byte, add func(activity string)) *Trace { return &Trace{ID: id, events: add} }
-
-// Event notes an activity; a nil Trace notes nothing.
-func (t *Trace) Event(activity string) {
-	if t != nil {
-		t.events(activity)
-	}
-}

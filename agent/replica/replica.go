@@ -17,6 +17,12 @@ import (
 	"helenus/store/row"
 )
 
+// Write and its Owner are the store's: a mutation reaches it unchanged.
+type (
+	Write = store.Write
+	Owner = store.Owner
+)
+
 // Consumer goes through the partitions of a read. It may be called again, from
 // the beginning, when a block that it needed was not in memory.
 type Consumer interface {
@@ -74,7 +80,7 @@ func (r *Replica) Close() {
 }
 
 // Write applies a mutation; w.Owner is told when it is durable and visible.
-func (r *Replica) Write(w *store.Write) { r.opts.Store.Apply(w) }
+func (r *Replica) Write(w *Write) { r.opts.Store.Apply(w) }
 
 // Read runs a command on the caller's goroutine as far as memory reaches, and
 // on a reader's when it has to wait for the disk.

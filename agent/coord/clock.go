@@ -1,4 +1,4 @@
-package query
+package coord
 
 import (
 	"sync/atomic"

@@ -1,0 +1,86 @@
+package coord
+
+import (
+	"helenus"
+	"helenus/internal/meta"
+	"helenus/store/row"
+)
+
+// Write is one mutation on its way to the replicas.
+type Write struct {
+	// Mutation is the encoded row.Mutation: one or more partitions' updates that
+	// are applied as a whole. It must stay valid until WriteDone.
+	Mutation []byte
+	// Keyspace and Token of the first update decide the replicas.
+	State       *meta.State
+	Keyspace    string
+	Key         row.Key
+	Consistency helenus.Consistency
+	Type        helenus.WriteType
+	Trace       *Trace
+	Done        WriteOwner
+	Err         error
+}
+
+// WriteOwner is told of the end of a write.
+type WriteOwner interface{ WriteDone(*Write) }
+
+// Read is one command on its way to the replicas.
+type Read struct {
+	Command     *row.Command
+	State       *meta.State
+	Consistency helenus.Consistency
+	Trace       *Trace
+	Done        ReadOwner
+	Err         error
+}
+
+// ReadOwner consumes a read.
+type ReadOwner interface {
+	// Partitions is called with the merged partitions, tombstones still in. It
+	// must be able to start again from nothing: when a block is not in memory the
+	// iteration ends with an error that it returns unchanged, and Partitions is
+	// called once more on a goroutine that may block.
+	Partitions(ps row.Partitions) error
+	// ReadDone is called exactly once, after the last Partitions; Err holds that
+	// call's error or the coordinator's own.
+	ReadDone(*Read)
+}
+
+// CAS is a conditional write: read, decide, write, in isolation from every
+// other CAS of the partition.
+type CAS struct {
+	Command     *row.Command // what the condition looks at; one partition
+	State       *meta.State
+	Serial      helenus.Consistency
+	Consistency helenus.Consistency
+	Trace       *Trace
+	Done        CASOwner
+	Err         error
+}
+
+// CASOwner decides a conditional write.
+type CASOwner interface {
+	// Decide looks at the partition as it is and returns the mutation to write,
+	// encoded, with all timestamps at ballot microseconds (its deletions of what
+	// it replaces at ballot-1); nil when the condition does not hold. Like
+	// Partitions it may be called again.
+	Decide(ps row.Partitions, ballotMicros int64) (mutation []byte, err error)
+	CASDone(*CAS)
+}
+
+// Trace collects what happened to one request, for system_traces.
+type Trace struct {
+	ID     [16]byte
+	events func(activity string)
+}
+
+// NewTrace makes a trace whose events go to add.
+func NewTrace(id [16]byte, add func(activity string)) *Trace { return &Trace{ID: id, events: add} }
+
+// Event notes an activity; a nil Trace notes nothing.
+func (t *Trace) Event(activity string) {
+	if t != nil {
+		t.events(activity)
+	}
+}
