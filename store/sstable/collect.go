@@ -16,9 +16,11 @@ type collector struct {
 	keys      sketch
 	cells     int64 // of the current partition
 	first     bool
-	unbounded bool   // a deletion reaches beyond rows
+	unbounded bool   // a partition deletion reaches beyond all rows
 	minOrder  []byte // of the least and greatest clusterings
 	maxOrder  []byte
+	minSize   int
+	maxSize   int
 }
 
 func newCollector() *collector {
@@ -85,17 +87,22 @@ func (c *collector) row(r *row.Row) {
 		}
 	}
 	c.cells += int64(len(r.Cells))
-	if r.Static {
-		return
-	}
 	c.meta.Rows++
-	if c.minOrder == nil || bytes.Compare(r.Clustering.Order, c.minOrder) < 0 {
-		c.minOrder = append(c.minOrder[:0], r.Clustering.Order...)
-		c.meta.MinClustering = keepValues(c.meta.MinClustering, r.Clustering.Values)
+	if !r.Static {
+		c.cover(&r.Clustering, -1)
 	}
-	if c.maxOrder == nil || bytes.Compare(r.Clustering.Order, c.maxOrder) > 0 {
-		c.maxOrder = append(c.maxOrder[:0], r.Clustering.Order...)
-		c.meta.MaxClustering = keepValues(c.meta.MaxClustering, r.Clustering.Values)
+}
+
+// cover widens the span of clusterings; size is that of a bound, negative for a
+// row.
+func (c *collector) cover(at *row.Clustering, size int) {
+	if c.minOrder == nil || bytes.Compare(at.Order, c.minOrder) < 0 {
+		c.minOrder, c.minSize = append(c.minOrder[:0], at.Order...), size
+		c.meta.MinClustering = keepValues(c.meta.MinClustering, at.Values)
+	}
+	if c.maxOrder == nil || bytes.Compare(at.Order, c.maxOrder) > 0 {
+		c.maxOrder, c.maxSize = append(c.maxOrder[:0], at.Order...), size
+		c.meta.MaxClustering = keepValues(c.meta.MaxClustering, at.Values)
 	}
 }
 
@@ -111,27 +118,32 @@ func keepValues(old [][]byte, values []byte) [][]byte {
 func (c *collector) marker(m *row.Marker) {
 	c.deletion(m.Before)
 	c.deletion(m.After)
-	c.unbounded = true
+	c.cover(&m.Bound, m.Size)
 }
 
 func (c *collector) finish(t *schema.Table, l layout) *Meta {
 	m := &c.meta
 	m.DropTimes = c.drop.bins()
 	m.sketch = c.keys.bytes()
-	for _, values := range []*[][]byte{&m.MinClustering, &m.MaxClustering} {
-		if c.unbounded || *values == nil {
-			*values = nil
-			continue
-		}
-		*values = coveredPrefix(t.ClusteringTypes(), (*values)[0])
-	}
+	m.MinClustering = c.covered(t, m.MinClustering, c.minSize)
+	m.MaxClustering = c.covered(t, m.MaxClustering, c.maxSize)
 	return m
+}
+
+func (c *collector) covered(t *schema.Table, values [][]byte, size int) [][]byte {
+	if c.unbounded || values == nil {
+		return nil
+	}
+	if size < 0 {
+		size = len(t.Clustering)
+	}
+	return coveredPrefix(t.ClusteringTypes(), size, values[0])
 }
 
 // coveredPrefix takes a values block apart up to the first null, or the first
 // value too long for the file's 16 bits.
-func coveredPrefix(ts []*types.Type, block []byte) (out [][]byte) {
-	vs := row.ReadValues(ts, len(ts), block)
+func coveredPrefix(ts []*types.Type, size int, block []byte) (out [][]byte) {
+	vs := row.ReadValues(ts, size, block)
 	for v, ok := vs.Next(); ok && v != nil && len(v) <= math.MaxUint16; v, ok = vs.Next() {
 		out = append(out, v)
 	}

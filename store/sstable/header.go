@@ -188,3 +188,40 @@ func resolveColumns(t *schema.Table, in []headerColumn, now []*schema.Column) ([
 	}
 	return out, nil
 }
+
+// schema is the table that the header describes.
+func (h *header) schema() (*schema.Table, error) {
+	t := &schema.Table{Keyspace: "unknown", Name: "unknown", Options: schema.DefaultOptions()}
+	add := func(group *[]*schema.Column, name string, kind schema.ColumnKind, ct *types.Type, reversed bool) {
+		*group = append(*group, &schema.Column{ID: t.NextColumnID, Name: name, Kind: kind, Type: ct, Reversed: reversed})
+		t.NextColumnID++
+	}
+	key, err := types.ParseKeyClass(h.key)
+	if err != nil {
+		return nil, err
+	}
+	for i, ct := range key {
+		add(&t.PartitionKey, fmt.Sprintf("key%d", i), schema.PartitionKey, ct, false)
+	}
+	for i, class := range h.clustering {
+		ct, reversed, err := types.ParseClass(class)
+		if err != nil {
+			return nil, err
+		}
+		add(&t.Clustering, fmt.Sprintf("clustering%d", i), schema.Clustering, ct, reversed)
+	}
+	for _, g := range []struct {
+		to   *[]*schema.Column
+		kind schema.ColumnKind
+		from []headerColumn
+	}{{&t.Statics, schema.Static, h.statics}, {&t.Regulars, schema.Regular, h.regulars}} {
+		for _, c := range g.from {
+			ct, _, err := types.ParseClass(c.class)
+			if err != nil {
+				return nil, err
+			}
+			add(g.to, c.name, g.kind, ct, false)
+		}
+	}
+	return t.Finish(), nil
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"helenus/internal/cql/schema"
 	"helenus/store/row"
 	"helenus/store/vfs"
 )
@@ -250,3 +251,25 @@ func (t *Table) eachEntry(fn func(at int64, e *indexEntry, prefix uint64) error)
 
 // allRows is the filter of checks and scans.
 func allRows() *row.Filter { return &row.Filter{Slices: row.AllRows()} }
+
+// SchemaOf gives a table's definition as far as a set tells it, for tools that
+// have nothing else: types all, names of columns but not of the key's.
+func SchemaOf(fsys vfs.FS, dir string, d Descriptor) (*schema.Table, error) {
+	l, err := d.Version.layout()
+	if err != nil {
+		return nil, fmt.Errorf("sstable: schema of %v: %w", d, err)
+	}
+	b, err := vfs.ReadFile(fsys, path(dir, d, Statistics), metaMax)
+	if err != nil {
+		return nil, fmt.Errorf("sstable: schema of %v: %w", d, err)
+	}
+	m, err := decodeMeta(b, d.Version, l)
+	if err != nil {
+		return nil, &corruptError{d.File(Statistics), -1, err}
+	}
+	t, err := m.header.schema()
+	if err != nil {
+		return nil, &corruptError{d.File(Statistics), -1, err}
+	}
+	return t, nil
+}
