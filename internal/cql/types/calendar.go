@@ -225,17 +225,21 @@ func (s *scanner) moment(year, month, day int64, clock time.Duration) (at time.T
 	return inZone(utc, zone), true
 }
 
-// inZone reads the fields of utc as local time. A time that daylight saving
-// skips counts with the offset before the change.
+// inZone reads the fields of utc as local time. As in Java a time that happens
+// twice when clocks go back is the first one, and a time that is skipped when
+// they go forward counts with the offset before.
 func inZone(utc time.Time, zone *time.Location) time.Time {
-	y, mo, d := utc.Date()
-	h, mi, sec := utc.Clock()
-	at := time.Date(y, mo, d, h, mi, sec, utc.Nanosecond(), zone)
-	if at.Hour() == h && at.Minute() == mi {
-		return at
+	before, after := offsetAt(utc.Add(-24*time.Hour), zone), offsetAt(utc.Add(24*time.Hour), zone)
+	first, second := utc.Add(-before), utc.Add(-after)
+	if offsetAt(first, zone) != before && offsetAt(second, zone) == after {
+		return second
 	}
-	_, offset := at.Add(-3 * time.Hour).Zone()
-	return utc.Add(-time.Duration(offset) * time.Second)
+	return first
+}
+
+func offsetAt(at time.Time, zone *time.Location) time.Duration {
+	_, seconds := at.In(zone).Zone()
+	return time.Duration(seconds) * time.Second
 }
 
 const offsetMaxMinutes = 18 * 60

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/big"
 	"math/rand/v2"
+	"strings"
 	"testing"
 )
 
@@ -142,4 +143,35 @@ func BenchmarkAppendClustering(b *testing.B) {
 	for b.Loop() {
 		dst = AppendClustering(dst[:0], ts, nil, values)
 	}
+}
+
+func TestClusteringsAreCassandras(t *testing.T) {
+	golden(t, "clusterings.txt", func(line string) {
+		in, want, _ := strings.Cut(line, " => ")
+		w := strings.Fields(in)
+		var ts []*Type
+		var rev []bool
+		for _, class := range strings.Split(w[0], ";") {
+			typ, reversed, err := ParseClass(class)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ts, rev = append(ts, typ), append(rev, reversed)
+		}
+		var values [][]byte
+		for _, h := range w[2:] {
+			if h == "null" {
+				values = append(values, nil)
+			} else {
+				values = append(values, unhex(t, h))
+			}
+		}
+		got := AppendClustering(nil, ts, rev, values)
+		if w[1] != "row" {
+			got = AppendBound(nil, ts, rev, values, w[1] == "after")
+		}
+		if hexOf(got) != want {
+			t.Errorf("%s: %x", line, got)
+		}
+	})
 }

@@ -2,6 +2,7 @@ package types
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
 	"testing"
@@ -33,6 +34,12 @@ func TestTimeUUIDBoundsOfAMillisecond(t *testing.T) {
 		}
 		id := TimeUUIDFromMicros(millis*1000+r.Int64N(1000), node)
 		first, last := MinTimeUUID(millis), MaxTimeUUID(millis)
+		if id[8]>>6 != 2 {
+			t.Fatalf("%x has another variant", id)
+		}
+		if ticks := uuidTicks(last) - uuidTicks(first); ticks != 9999 {
+			t.Fatalf("%x to %x are %d ticks", first, last, ticks)
+		}
 		before, after := MaxTimeUUID(millis-1), MinTimeUUID(millis+1)
 		order := [][16]byte{before, first, id, last, after}
 		for i := 1; i < len(order); i++ {
@@ -42,4 +49,8 @@ func TestTimeUUIDBoundsOfAMillisecond(t *testing.T) {
 			}
 		}
 	}
+}
+
+func uuidTicks(id [16]byte) uint64 {
+	return binary.BigEndian.Uint64(append([]byte{id[6] & 15, id[7], id[4], id[5]}, id[:4]...))
 }
