@@ -78,7 +78,7 @@ func (c CreateKeyspace) apply(s *State) (*State, error) {
 		return nil, err
 	}
 	switch {
-	case IsSystemKeyspace(c.Name):
+	case IsSystemKeyspace(c.Name) && !replicatedSystem[c.Name]:
 		return nil, invalid("System keyspace '%s' is not user-modifiable", c.Name)
 	case !validName(c.Name):
 		return nil, invalid(`Keyspace name must not be empty and must contain alphanumeric or underscore characters only (got "%s")`, c.Name)

@@ -39,6 +39,13 @@ func lookUp(t *types.Type, ks *schema.Keyspace) (*types.Type, error) {
 		r.Frozen = t.Frozen
 		return &r, nil
 	}
+	if t.Kind == types.Custom {
+		known, _, err := types.ParseClass(t.Name)
+		if err != nil || known.Kind == types.Custom {
+			return nil, syntax("Error setting type %s: Unable to find abstract-type class '%s'", t.Name, t.Name)
+		}
+		return known, nil
+	}
 	if len(t.Elems) == 0 {
 		return t, nil
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 func (c CreateType) apply(s *State) (*State, error) {
-	if err := s.guard(c.Keyspace, "CREATE", "keyspace "+c.Keyspace); err != nil {
+	if err := s.guard(c.Keyspace, "CREATE", "all tables in "+c.Keyspace); err != nil {
 		return nil, err
 	}
 	ks := s.Schema.Keyspaces[c.Keyspace]
@@ -52,7 +52,7 @@ func resolveField(t *types.Type, ks *schema.Keyspace) (*types.Type, error) {
 // alteredType finds a type to be changed and returns a copy of it; nil without
 // error when it may be missing.
 func (s *State) alteredType(keyspace, name string, ifExists bool) (*types.Type, error) {
-	if err := s.guard(keyspace, "ALTER", "keyspace "+keyspace); err != nil {
+	if err := s.guard(keyspace, "ALTER", "all tables in "+keyspace); err != nil {
 		return nil, err
 	}
 	if ks := s.Schema.Keyspaces[keyspace]; ks != nil && ks.Types[name] != nil {
@@ -186,7 +186,7 @@ func renewColumns(t *schema.Table, def *types.Type) *schema.Table {
 }
 
 func (c DropType) apply(s *State) (*State, error) {
-	if err := s.guard(c.Keyspace, "DROP", "keyspace "+c.Keyspace); err != nil {
+	if err := s.guard(c.Keyspace, "DROP", "all tables in "+c.Keyspace); err != nil {
 		return nil, err
 	}
 	ks := s.Schema.Keyspaces[c.Keyspace]
