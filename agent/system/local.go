@@ -12,7 +12,7 @@ func (t *Tables) local() []Record {
 	if n == nil {
 		return nil
 	}
-	return []Record{{
+	rec := Record{
 		"key": "local", "bootstrapped": "COMPLETED", "cluster_name": s.ClusterName, "cql_version": helenus.CQLVersion,
 		"broadcast_address": n.Broadcast.Addr(), "broadcast_port": int(n.Broadcast.Port()),
 		"data_center": string(n.Datacenter), "rack": string(n.Rack), "gossip_generation": t.env.Generation,
@@ -20,7 +20,11 @@ func (t *Tables) local() []Record {
 		"native_protocol_version": "5", "partitioner": s.Partitioner.Name(), "release_version": n.Release,
 		"rpc_address": n.Native.Addr(), "rpc_port": int(n.Native.Port()), "schema_version": s.SchemaVersion(),
 		"tokens": tokenTexts(s, n),
-	}}
+	}
+	if t.env.TruncatedAt != nil {
+		rec["truncated_at"] = t.env.TruncatedAt()
+	}
+	return []Record{rec}
 }
 
 func tokenTexts(s *meta.State, n *meta.Node) []string {

@@ -38,6 +38,8 @@ type Env struct {
 	// rendered here, by qualified name, such as "system_views.clients". A table
 	// without an entry is empty.
 	Views map[string]func() []Record
+	// TruncatedAt is system.local's column of that name, by table id; may be nil.
+	TruncatedAt func() map[[16]byte][]byte
 	// Traces may be nil.
 	Traces *Traces
 }

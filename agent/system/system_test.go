@@ -52,7 +52,8 @@ func testState(t testing.TB, more ...meta.Change) *meta.State {
 }
 
 func testTables(t testing.TB, s *meta.State) *Tables {
-	return NewTables(Env{State: func() *meta.State { return s }, Self: self, Generation: 5, Snitch: "SimpleSnitch"})
+	return NewTables(Env{State: func() *meta.State { return s }, Self: self, Generation: 5, Snitch: "SimpleSnitch",
+		TruncatedAt: func() map[[16]byte][]byte { return map[[16]byte][]byte{{2}: {8}, {1}: {9}} }})
 }
 
 // TestDescribeSystem compares all system tables with testdata/describe.txt,
@@ -183,12 +184,13 @@ func TestRead(t *testing.T) {
 	tables := testTables(t, s)
 	local := read(t, tables, command(s, "system", "local", "local"))
 	for _, want := range []string{`partition "local"`, `cluster_name[]="peer"`, `tokens[-9]="" tokens[10]=""`, `rpc_port[]="\x00\x00#R"`,
-		`broadcast_address[]="\x7f\x00\t\x01"`, `gossip_generation[]="\x00\x00\x00\x05"`, `release_version[]="5.0.9"`} {
+		`broadcast_address[]="\x7f\x00\t\x01"`, `gossip_generation[]="\x00\x00\x00\x05"`, `release_version[]="5.0.9"`,
+		`truncated_at[` + "\x01" + strings.Repeat("\x00", 15) + `]="\t" truncated_at[` + "\x02"} {
 		if !strings.Contains(local, want) {
 			t.Errorf("system.local lacks %s:\n%s", want, local)
 		}
 	}
-	if n := strings.Count(local, "[]="); n != 17 { // and tokens; truncated_at is null
+	if n := strings.Count(local, "[]="); n != 17 { // and tokens, truncated_at
 		t.Errorf("system.local has %d simple cells", n)
 	}
 	for _, table := range []string{"peers", "peers_v2", "size_estimates", "built_views"} {
