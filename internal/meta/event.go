@@ -34,8 +34,8 @@ func Diff(old, new *schema.Schema) []Event {
 			if a.Replication.Key() != b.Replication.Key() || a.DurableWrites != b.DurableWrites {
 				events = append(events, Event{"UPDATED", "KEYSPACE", name, ""})
 			}
-			tables := diffOf(name, "TABLE", a.Tables, b.Tables, func(x, y *schema.Table) bool { return x == y })
-			kinds := diffOf(name, "TYPE", a.Types, b.Types, (*types.Type).Equal)
+			tables := diffOf(name, "TABLE", a.Tables, b.Tables, func(x, y *schema.Table) (same, other bool) { return x == y, x.ID != y.ID })
+			kinds := diffOf(name, "TYPE", a.Types, b.Types, func(x, y *types.Type) (same, other bool) { return x.Equal(y), false })
 			events = append(events, inOrder(kinds, tables)...)
 		}
 	}
@@ -53,7 +53,9 @@ func union[V any](a, b map[string]V) map[string]bool {
 	return all
 }
 
-func diffOf[V any](keyspace, target string, old, new map[string]V, same func(a, b V) bool) []Event {
+// diffOf compares by name; compare tells whether two of one name are the same,
+// or others altogether, dropped and made again.
+func diffOf[V any](keyspace, target string, old, new map[string]V, compare func(a, b V) (same, other bool)) []Event {
 	var events []Event
 	for _, name := range slices.Sorted(maps.Keys(union(old, new))) {
 		a, before := old[name]
@@ -63,8 +65,12 @@ func diffOf[V any](keyspace, target string, old, new map[string]V, same func(a, 
 			events = append(events, Event{"CREATED", target, keyspace, name})
 		case !after:
 			events = append(events, Event{"DROPPED", target, keyspace, name})
-		case !same(a, b):
-			events = append(events, Event{"UPDATED", target, keyspace, name})
+		default:
+			if same, other := compare(a, b); other {
+				events = append(events, Event{"DROPPED", target, keyspace, name}, Event{"CREATED", target, keyspace, name})
+			} else if !same {
+				events = append(events, Event{"UPDATED", target, keyspace, name})
+			}
 		}
 	}
 	return events

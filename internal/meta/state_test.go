@@ -53,6 +53,11 @@ func TestDiff(t *testing.T) {
 		}
 		s = next
 	}
+	again := must(t, must(t, old, DropTable{"ks", "t", false}), CreateTable{Keyspace: "ks", Name: "t", KeyClauses: 1,
+		ID: [16]byte{77}, PartitionKey: []string{"k"}, Columns: []ColumnDef{{Name: "k", Type: text}}})
+	if got := Diff(old.Schema, again.Schema); len(got) != 2 || got[0].Change != "DROPPED" || got[1].Change != "CREATED" {
+		t.Errorf("dropped and made again: %v", got)
+	}
 	want := "DROPPED TABLE ks.t DROPPED TYPE ks.u CREATED TYPE ks.u2"
 	var got []string
 	for _, e := range Diff(old.Schema, s.Schema) {
