@@ -17,6 +17,14 @@ func CompareKeys(a, b Key, tie func(a, b []byte) int) int {
 	return tie(a.Bytes, b.Bytes)
 }
 
+// NoPartitions has nothing.
+func NoPartitions() Partitions { return noPartitions{} }
+
+type noPartitions struct{}
+
+func (noPartitions) Next() (Partition, error) { return nil, nil }
+func (noPartitions) Close() error             { return nil }
+
 // MergePartitions merges sources that are each in the order of keys into one
 // where every key comes once. reversed is the direction within partitions.
 // Close closes the sources.
