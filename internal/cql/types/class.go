@@ -3,6 +3,7 @@ package types
 import (
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -298,9 +299,13 @@ func (p *classParser) frozen(depth int) (*Type, error) {
 	return t.Freeze(), p.expect(')')
 }
 
+var classWord = regexp.MustCompile(`^[\pL0-9_.$]+$`)
+
 // custom keeps an unknown class with whatever stands in its parentheses.
 func (p *classParser) custom(start int, full string) (*Type, error) {
-	p.space()
+	if !classWord.MatchString(full) {
+		return nil, fmt.Errorf("%q is not the name of a class", full)
+	}
 	if p.pos < len(p.text) && p.text[p.pos] == '(' {
 		open := 0
 		for ; p.pos < len(p.text); p.pos++ {
@@ -318,7 +323,7 @@ func (p *classParser) custom(start int, full string) (*Type, error) {
 		}
 		p.pos++
 	}
-	name := strings.TrimSpace(p.text[start:p.pos])
+	name := p.text[start:p.pos]
 	if !strings.Contains(full, ".") {
 		name = marshal + name
 	}

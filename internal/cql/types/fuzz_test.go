@@ -43,6 +43,7 @@ func FuzzParseClass(f *testing.F) {
 	f.Add("org.apache.cassandra.db.marshal.ReversedType(org.apache.cassandra.db.marshal.MapType(UTF8Type,FrozenType(ListType(Int32Type))))")
 	f.Add("UserType(ks,61646472,6e756d:Int32Type)")
 	f.Add("VectorType(FloatType , 3)")
+	f.Add("UserType\f") // once lost its last byte, and was another class
 	f.Add("DynamicCompositeType(a=>BytesType,b=>(x))")
 	f.Add("TupleType(ListType(Int32Type),org.example.Strange)")
 	f.Fuzz(func(t *testing.T, s string) {
