@@ -126,14 +126,13 @@ func (w *Write) apply() error {
 	s := w.store
 	for i := range w.targets {
 		x := &w.targets[i]
-		grown, err := x.t.apply(x.g, x.update)
-		if err != nil {
+		if err := x.t.apply(x.g, x.update); err != nil {
 			// The record is in the log and will be replayed; a reader that misses it
 			// now is told by this error, not by silence.
 			return fmt.Errorf("store: apply to %s: %w", x.t.def.Load().QualifiedName(), err)
 		}
-		s.memory.add(grown)
 	}
+	s.memory.grown()
 	s.stats.Writes.Add(1)
 	return nil
 }

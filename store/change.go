@@ -8,6 +8,7 @@ import (
 
 	"helenus/internal/cql/schema"
 	"helenus/store/commitlog"
+	"helenus/store/sstable"
 )
 
 // stored tells whether a table has data here: the virtual ones and those of
@@ -37,10 +38,7 @@ func (s *Store) openTables(sch *schema.Schema) error {
 }
 
 func (s *Store) openTable(def *schema.Table) (*table, error) {
-	t, err := newTable(s, def)
-	if err != nil {
-		return nil, err
-	}
+	t := newTable(s, def)
 	if err := t.openFiles(); err != nil {
 		t.close()
 		return nil, fmt.Errorf("store: open %s: %w", def.QualifiedName(), err)
@@ -64,7 +62,9 @@ func (s *Store) SetSchema(sch *schema.Schema) error {
 				continue
 			}
 			if t := set.byID[def.ID]; t != nil {
-				t.setDefinition(def)
+				if err := t.setDefinition(def); err != nil {
+					return err
+				}
 				continue
 			}
 			t, err := s.openTable(def)
@@ -91,22 +91,21 @@ func (s *Store) SetSchema(sch *schema.Schema) error {
 
 // setDefinition gives the table's rows their new meaning. Writers and readers
 // that began with the old one go on: columns have numbers that never change.
-func (t *table) setDefinition(def *schema.Table) {
+func (t *table) setDefinition(def *schema.Table) error {
 	if t.def.Load() == def {
-		return
+		return nil
 	}
 	t.working.Lock()
 	defer t.working.Unlock()
 	t.def.Store(def)
 	v := t.acquire()
 	defer v.release()
-	v.active.m.SetTable(def)
-	for _, g := range v.flushing {
-		g.m.SetTable(def)
-	}
 	for _, f := range v.files {
-		f.SetTable(def)
+		if err := f.SetSchema(def); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // drop removes all that a dropped table left.
@@ -146,22 +145,22 @@ func (s *Store) Truncate(ctx context.Context, id schema.TableID) error {
 // that a crash between the steps leaves all files or none to be replaced.
 func (t *table) empty() error {
 	s := t.store
-	old, upTo, err := t.swap()
-	if err != nil {
-		return err
-	}
+	old, upTo := t.swap()
 	old.writers.Wait()
-	bytes := old.m.Bytes()
 	if err := s.log.DiscardSync(commitlog.TableID(t.id), upTo); err != nil {
 		return fmt.Errorf("store: truncate %s: %w", t.def.Load().QualifiedName(), err)
 	}
 	v := t.acquire()
 	files := v.files
 	v.release()
-	if err := t.replaceFiles(files, nil, "truncate"); err != nil {
+	txn, err := t.begin(sstable.OpCompaction)
+	if err == nil {
+		err = t.replaceFiles(txn, files, nil)
+	}
+	if err != nil {
 		return fmt.Errorf("store: truncate %s: %w", t.def.Load().QualifiedName(), err)
 	}
 	t.replace(func(v *view) *view { return &view{active: v.active, files: v.files} })
-	s.memory.add(-bytes)
+	s.memory.freed()
 	return nil
 }

@@ -3,7 +3,9 @@ package store
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 
+	"helenus/internal/cql/types"
 	"helenus/store/commitlog"
 	"helenus/store/sstable"
 )
@@ -37,7 +39,7 @@ func (t *table) openFiles() error {
 		}
 	}
 	t.replace(func(v *view) *view { return &view{active: v.active, files: files} })
-	unref(files)
+	t.unref(files)
 	return nil
 }
 
@@ -47,9 +49,13 @@ func (t *table) openFile(d sstable.Descriptor) (*sstable.Table, error) {
 		Partitioner: s.opts.Partitioner, Cache: s.cache})
 }
 
-func unref(files []*sstable.Table) {
+// unref gives references back. The last one of a replaced file removes it; what
+// cannot be removed now is by Recover at the next start.
+func (t *table) unref(files []*sstable.Table) {
 	for _, f := range files {
-		_ = f.Unref() // the last reference reports; see dropFile
+		if err := f.Unref(); err != nil {
+			t.store.opts.Log.Warn("cannot remove replaced files", "folder", t.dir, "error", err)
+		}
 	}
 }
 
@@ -62,27 +68,36 @@ func (t *table) descriptor(maxLocalTime int64) sstable.Descriptor {
 // writeMemtable makes a set of files of a memtable; upTo is zero during replay.
 func (t *table) writeMemtable(g *generation, upTo commitlog.Position) (*sstable.Table, error) {
 	s := t.store
+	stats := g.m.Stats()
 	o := sstable.WriterOptions{FS: s.opts.FS, Dir: t.dir, Table: t.def.Load(), Partitioner: s.opts.Partitioner,
-		Descriptor: t.descriptor(g.m.Stats().MaxLocalTime), Keys: int64(g.m.Partitions()), HostID: s.opts.HostID}
+		Descriptor: t.descriptor(stats.MaxLocalDeletionTime), Keys: int64(stats.Partitions), HostID: s.opts.HostID}
 	if upTo != (commitlog.Position{}) {
 		o.Intervals = []sstable.Interval{{Start: filePosition(g.lower), End: filePosition(upTo)}}
 	}
-	txn, err := sstable.Begin(s.opts.FS, t.dir, "flush")
+	txn, err := t.begin(sstable.OpFlush)
 	if err != nil {
 		return nil, err
 	}
 	o.Txn = txn
-	meta, err := sstable.Write(o, g.m.Scan())
+	meta, err := sstable.Write(o, g.m.All(t.def.Load()))
 	if err != nil {
 		return nil, joined(err, txn.Abort())
 	}
 	if err := txn.Commit(); err != nil {
 		return nil, err
 	}
-	if meta == nil {
-		return nil, nil
+	if err := txn.Release(); err != nil || meta == nil {
+		return nil, err
 	}
 	return t.openFile(o.Descriptor)
+}
+
+// begin makes a transaction on the table's files.
+func (t *table) begin(op sstable.Operation) (*sstable.Txn, error) {
+	var node [8]byte
+	t.store.opts.Rand(node[:])
+	id := types.TimeUUIDFromMicros(t.store.opts.Now().UnixMicro(), node)
+	return sstable.Begin(t.store.opts.FS, t.dir, op, id)
 }
 
 func joined(err, more error) error {
@@ -97,22 +112,33 @@ func filePosition(p commitlog.Position) sstable.Position {
 }
 
 // replaceFiles makes old files give way to new ones in one step that a crash
-// cannot halve. txn has recorded the new ones. The old ones go when their last
-// reader does.
+// cannot halve. txn has recorded the new ones. The old ones are removed when
+// the last reader of any of them is done.
 func (t *table) replaceFiles(txn *sstable.Txn, old, fresh []*sstable.Table) error {
-	for _, f := range old {
-		if err := txn.Remove(f.Descriptor()); err != nil {
-			return joined(err, txn.Abort())
-		}
+	remove := make([]sstable.Descriptor, len(old))
+	for i, f := range old {
+		remove[i] = f.Descriptor()
 	}
-	if err := txn.Commit(); err != nil {
+	if err := txn.Commit(remove...); err != nil {
 		return err
+	}
+	left := new(atomic.Int32)
+	left.Store(int32(len(old)))
+	for _, f := range old {
+		f.MarkObsolete(func() error {
+			if left.Add(-1) > 0 {
+				return nil
+			}
+			return txn.Release()
+		})
 	}
 	t.replace(func(v *view) *view {
 		files := slices.DeleteFunc(slices.Clone(v.files), func(f *sstable.Table) bool { return slices.Contains(old, f) })
 		return &view{active: v.active, flushing: v.flushing, files: append(files, fresh...)}
 	})
-	unref(fresh)
+	t.unref(fresh)
+	if len(old) == 0 {
+		return txn.Release()
+	}
 	return nil
 }
-

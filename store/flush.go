@@ -44,6 +44,7 @@ func (s *Store) flushLoop(ctx context.Context) {
 			return
 		case <-s.memory.full:
 		case <-tick.C:
+			s.memory.freed() // a reader may have held what a flush let go
 		}
 		for ctx.Err() == nil && s.Failure() == nil {
 			t := s.flushCandidate()
@@ -83,48 +84,42 @@ func (s *Store) flushCandidate() *table {
 func (t *table) memoryBytes() int64 {
 	v := t.acquire()
 	defer v.release()
-	return v.active.m.Bytes()
+	return v.active.m.Stats().Mapped
 }
 
 // swap puts a fresh memtable in place of the active one. All records up to the
 // returned position are in the old one, or on their way into it.
-func (t *table) swap() (old *generation, upTo commitlog.Position, err error) {
+func (t *table) swap() (old *generation, upTo commitlog.Position) {
 	s := t.store
 	s.switching.Lock()
 	defer s.switching.Unlock()
 	upTo = s.log.Appended()
-	fresh, err := t.newGeneration(t.def.Load(), upTo)
-	if err != nil {
-		return nil, upTo, err
-	}
+	fresh := t.newGeneration(upTo)
 	t.replace(func(v *view) *view {
 		old = v.active
 		return &view{active: fresh, flushing: append(slices.Clone(v.flushing), old), files: v.files}
 	})
 	fresh.m.Unref() // the view has its own
-	return old, upTo, nil
+	return old, upTo
 }
 
 // flush makes a file of the active memtable.
 func (t *table) flush() error {
 	t.working.Lock()
 	defer t.working.Unlock()
-	old, upTo, err := t.swap()
-	if err != nil {
-		return err
-	}
+	old, upTo := t.swap()
 	old.writers.Wait()
 	var file *sstable.Table
-	if old.m.Partitions() > 0 {
-		started := t.store.opts.Now()
+	var err error
+	if !old.m.IsEmpty() {
+		started, stats := t.store.opts.Now(), old.m.Stats()
 		if file, err = t.writeMemtable(old, upTo); err != nil {
 			return fmt.Errorf("store: flush %s: %w", t.def.Load().QualifiedName(), err)
 		}
 		t.store.stats.Flushes.Add(1)
-		t.store.opts.Log.Info("flushed", "table", t.def.Load().QualifiedName(), "partitions", old.m.Partitions(),
-			"memory_bytes", old.m.Bytes(), "file_bytes", file.SizeBytes(), "took", t.store.opts.Now().Sub(started))
+		t.store.opts.Log.Info("flushed", "table", t.def.Load().QualifiedName(), "partitions", stats.Partitions,
+			"memory_bytes", stats.Mapped, "file_bytes", file.Bytes(), "took", t.store.opts.Now().Sub(started))
 	}
-	bytes := old.m.Bytes()
 	t.replace(func(v *view) *view {
 		next := &view{active: v.active, files: v.files}
 		next.flushing = slices.DeleteFunc(slices.Clone(v.flushing), func(g *generation) bool { return g == old })
@@ -134,9 +129,9 @@ func (t *table) flush() error {
 		return next
 	})
 	if file != nil {
-		file.Unref() // the view has its own
+		t.unref([]*sstable.Table{file}) // the view has its own
 	}
-	t.store.memory.add(-bytes)
+	t.store.memory.freed()
 	t.store.wakeCompaction()
 	if err := t.store.log.Discard(commitlog.TableID(t.id), upTo, nil); err != nil {
 		return fmt.Errorf("store: discard log of %s: %w", t.def.Load().QualifiedName(), err)

@@ -1,48 +1,58 @@
 package store
 
-import "sync"
+import (
+	"sync"
+
+	"helenus/internal/budget"
+)
 
 // memory watches the bytes of all memtables, active and being flushed: above
 // the limit flushes begin, above twice the limit writers wait for one to end.
 type memory struct {
-	limit int64
+	budget *budget.Budget // charged by the memtables
+	limit  int64
+	full   chan struct{} // the flusher: more than the limit is in use
 
 	mu     sync.Mutex // guards what follows
 	free   *sync.Cond
-	used   int64
 	closed bool
-
-	full chan struct{} // the flusher: used is above limit
 }
 
-func (m *memory) init(limit int64) {
-	m.limit, m.full = limit, make(chan struct{}, 1)
+func (m *memory) init(b *budget.Budget, limit int64) {
+	m.budget, m.limit, m.full = b, limit, make(chan struct{}, 1)
 	m.free = sync.NewCond(&m.mu)
 }
 
-// add notes growth (or, negative, what was given back).
-func (m *memory) add(n int64) {
-	m.mu.Lock()
-	m.used += n
-	over := m.used > m.limit
-	if n < 0 {
-		m.free.Broadcast()
+// over tells whether more than the limit is in use.
+func (m *memory) over() bool { return m.budget.Used() > m.limit }
+
+// grown wakes the flusher if need be.
+func (m *memory) grown() {
+	if !m.over() {
+		return
 	}
-	m.mu.Unlock()
-	if over && n > 0 {
-		select {
-		case m.full <- struct{}{}:
-		default:
-		}
+	select {
+	case m.full <- struct{}{}:
+	default:
 	}
 }
 
 // wait holds a writer back while twice the limit is in use.
 func (m *memory) wait() {
+	if m.budget.Used() <= 2*m.limit {
+		return
+	}
 	m.mu.Lock()
-	for m.used > 2*m.limit && !m.closed {
+	for m.budget.Used() > 2*m.limit && !m.closed {
 		m.free.Wait()
 	}
+	m.mu.Unlock()
+}
+
+// freed lets waiting writers look again.
+func (m *memory) freed() {
+	m.mu.Lock()
+	m.free.Broadcast()
 	m.mu.Unlock()
 }
 
@@ -51,11 +61,4 @@ func (m *memory) close() {
 	m.closed = true
 	m.free.Broadcast()
 	m.mu.Unlock()
-}
-
-// over tells whether more than the limit is in use.
-func (m *memory) over() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.used > m.limit
 }

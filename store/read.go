@@ -31,12 +31,7 @@ func (s *Store) Read(c *row.Command, mode ReadMode) (row.Partitions, error) {
 	if c.Keys != nil {
 		return &keyReading{reading: r}, nil
 	}
-	ps, err := r.scan()
-	if err != nil {
-		r.v.release()
-		return nil, err
-	}
-	return ps, nil
+	return r.scan(), nil
 }
 
 // reading is a command on one view.
@@ -50,12 +45,16 @@ type reading struct {
 	slices []row.Slice
 }
 
+func (r *reading) options() sstable.ReadOptions {
+	return sstable.ReadOptions{NonBlocking: r.mode == NonBlocking}
+}
+
 // get merges one partition from memory and files; nil when there is nothing.
 func (r *reading) get(k row.Key) (row.Partition, error) {
 	f := r.c.FilterFor(k, r.slices)
 	r.parts = r.parts[:0]
 	for _, g := range append(r.v.flushing[:len(r.v.flushing):len(r.v.flushing)], r.v.active) {
-		p, err := g.m.Get(k, &f)
+		p, err := g.m.Get(r.c.Table, k, f)
 		if err != nil {
 			return nil, r.abandon(err)
 		}
@@ -64,7 +63,7 @@ func (r *reading) get(k row.Key) (row.Partition, error) {
 		}
 	}
 	for _, file := range r.v.files {
-		p, err := file.Get(k, &f, r.mode == NonBlocking)
+		p, err := file.Get(k, &f, r.options())
 		if err != nil {
 			return nil, r.abandon(err)
 		}
@@ -87,26 +86,19 @@ func (r *reading) abandon(err error) error {
 
 // scan merges ranges from memory and files. A page that goes on in the middle
 // of a partition reads that one by key, so that the index skips what was given.
-func (r *reading) scan() (row.Partitions, error) {
+func (r *reading) scan() row.Partitions {
 	start := r.c.Start
 	resumed := len(r.c.After) > 0 && start.HasKey && start.Inclusive
 	start.Inclusive = start.Inclusive && !resumed
 	var from []row.Partitions
 	for _, g := range append(r.v.flushing[:len(r.v.flushing):len(r.v.flushing)], r.v.active) {
-		from = append(from, g.m.Range(start, r.c.End, &r.c.Filter))
+		from = append(from, g.m.Range(r.c.Table, start, r.c.End, r.c.Filter))
 	}
 	for _, file := range r.v.files {
-		ps, err := file.Range(start, r.c.End, &r.c.Filter, r.mode == NonBlocking)
-		if err != nil {
-			for _, open := range from {
-				_ = open.Close() // the error at hand says more
-			}
-			return nil, err
-		}
-		from = append(from, ps)
+		from = append(from, file.Range(start, r.c.End, &r.c.Filter, r.options()))
 	}
 	ps := row.MergePartitions(r.t.store.opts.Partitioner.CompareTie, r.c.Filter.Reversed, from...)
-	return &scanReading{reading: r, ps: ps, resume: resumed}, nil
+	return &scanReading{reading: r, ps: ps, resume: resumed}
 }
 
 // keyReading gives the partitions of a list of keys, each when it is asked for.

@@ -5,6 +5,7 @@ import (
 
 	"helenus/store/commitlog"
 	"helenus/store/row"
+	"helenus/store/sstable"
 )
 
 // replay brings back what the log has and files do not. A table whose memtable
@@ -42,11 +43,9 @@ func (s *Store) replayUpdate(r *commitlog.Record, update []byte) error {
 	if t == nil || r.Covered(commitlog.TableID(id)) {
 		return nil // dropped since, or in a file
 	}
-	grown, err := t.apply(t.view.active, update)
-	if err != nil {
+	if err := t.apply(t.view.active, update); err != nil {
 		return err
 	}
-	s.memory.add(grown)
 	if s.memory.over() {
 		return s.relieve()
 	}
@@ -64,16 +63,11 @@ func (s *Store) relieve() error {
 	if err != nil {
 		return err
 	}
-	fresh, err := t.newGeneration(t.def.Load(), commitlog.Position{})
-	if err != nil {
-		return err
-	}
-	bytes := old.m.Bytes()
+	fresh := t.newGeneration(commitlog.Position{})
 	t.replace(func(v *view) *view {
 		return &view{active: fresh, files: append(v.files[:len(v.files):len(v.files)], file)}
 	})
 	fresh.m.Unref()
-	file.Unref()
-	s.memory.add(-bytes)
+	t.unref([]*sstable.Table{file})
 	return nil
 }

@@ -36,11 +36,11 @@ func (s *Store) Tables() []TableInfo {
 	var out []TableInfo
 	for _, t := range s.tables.Load().byID {
 		v := t.acquire()
-		info := TableInfo{Table: t.def.Load(), MemtableBytes: v.active.m.Bytes(), Files: len(v.files),
-			Partitions: int64(v.active.m.Partitions())}
+		info := TableInfo{Table: t.def.Load(), MemtableBytes: v.active.m.Stats().Mapped, Files: len(v.files),
+			Partitions: int64(v.active.m.Stats().Partitions)}
 		for _, f := range v.files {
-			info.FileBytes += f.SizeBytes()
-			info.Partitions += f.Meta().Partitions()
+			info.FileBytes += f.Bytes()
+			info.Partitions += f.Keys()
 		}
 		v.release()
 		out = append(out, info)
@@ -57,8 +57,4 @@ func (s *Store) LoadBytes() (n int64) {
 }
 
 // MemoryBytes is what the memtables hold.
-func (s *Store) MemoryBytes() int64 {
-	s.memory.mu.Lock()
-	defer s.memory.mu.Unlock()
-	return s.memory.used
-}
+func (s *Store) MemoryBytes() int64 { return s.memory.budget.Used() }

@@ -105,8 +105,8 @@ func Open(opts Options, sch *schema.Schema) (*Store, error) {
 		return nil, fmt.Errorf("store: folder %s is in use by another process: %w", opts.DataDir, err)
 	}
 	s.lock = lock
-	s.cache = cache.New(opts.CacheBytes, opts.Budget)
-	s.memory.init(opts.MemtableBytes)
+	s.cache = cache.New(opts.Budget.Child("block cache", opts.CacheBytes))
+	s.memory.init(opts.Budget.Child("memtables", budget.Unlimited), opts.MemtableBytes)
 	s.tables.Store(&tableSet{schema: sch, byID: map[schema.TableID]*table{}})
 	if err := s.open(sch); err != nil {
 		return nil, errors.Join(err, s.closeParts())

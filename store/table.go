@@ -26,12 +26,14 @@ type table struct {
 	mu   sync.Mutex // guards what follows
 	view *view
 
-	updates sync.Pool // *row.Update
+	sequence atomic.Uint64 // of the newest set of files
+	updates  sync.Pool     // *row.Update
 }
 
 // view is what a reader sees: it never changes, and lives as long as somebody
 // reads it.
 type view struct {
+	t        *table
 	refs     atomic.Int32
 	active   *generation
 	flushing []*generation
@@ -45,17 +47,13 @@ type generation struct {
 	lower   commitlog.Position // before its first record
 }
 
-func newTable(s *Store, def *schema.Table) (*table, error) {
+func newTable(s *Store, def *schema.Table) *table {
 	t := &table{store: s, id: def.ID, dir: tableDir(s.opts.DataDir, def)}
 	t.updates.New = func() any { return new(row.Update) }
 	t.def.Store(def)
-	g, err := t.newGeneration(def, commitlog.Position{})
-	if err != nil {
-		return nil, err
-	}
-	t.view = &view{active: g}
+	t.view = &view{t: t, active: t.newGeneration(commitlog.Position{})}
 	t.view.refs.Store(1)
-	return t, nil
+	return t
 }
 
 // tableDir is the folder of a table: Cassandra's layout, so that its tools and
@@ -64,12 +62,8 @@ func tableDir(data string, def *schema.Table) string {
 	return fmt.Sprintf("%s/%s/%s-%x", data, def.Keyspace, def.Name, def.ID[:])
 }
 
-func (t *table) newGeneration(def *schema.Table, lower commitlog.Position) (*generation, error) {
-	m, err := memtable.New(memtable.Options{Table: def, Partitioner: t.store.opts.Partitioner, Budget: t.store.opts.Budget})
-	if err != nil {
-		return nil, fmt.Errorf("store: new memtable of %s: %w", def.QualifiedName(), err)
-	}
-	return &generation{m: m, lower: lower}, nil
+func (t *table) newGeneration(lower commitlog.Position) *generation {
+	return &generation{m: memtable.New(memtable.Options{Partitioner: t.store.opts.Partitioner, Budget: t.store.memory.budget}), lower: lower}
 }
 
 // acquire takes the view for a reader; release gives it back.
@@ -88,9 +82,7 @@ func (v *view) release() {
 	for _, g := range v.flushing {
 		g.m.Unref()
 	}
-	for _, f := range v.files {
-		f.Unref()
-	}
+	v.t.unref(v.files)
 }
 
 // replace publishes a new view made from the old one. Each view holds a
@@ -99,6 +91,7 @@ func (t *table) replace(make func(old *view) *view) {
 	t.mu.Lock()
 	old := t.view
 	v := make(old)
+	v.t = t
 	v.refs.Store(1)
 	v.active.m.Ref()
 	for _, g := range v.flushing {
@@ -124,17 +117,13 @@ func (t *table) pin() *generation {
 
 // apply decodes an update with the table's definition of now and merges it into
 // a memtable.
-func (t *table) apply(g *generation, update []byte) (grown int64, err error) {
+func (t *table) apply(g *generation, update []byte) error {
 	u := t.updates.Get().(*row.Update)
 	defer t.updates.Put(u)
 	if err := u.Reset(update, t.def.Load(), t.store.opts.Partitioner); err != nil {
-		return 0, err
+		return err
 	}
-	before := g.m.Bytes()
-	if err := g.m.Apply(u); err != nil {
-		return 0, err
-	}
-	return g.m.Bytes() - before, nil
+	return g.m.Apply(u)
 }
 
 // close lets go of everything, at the end of the store.
