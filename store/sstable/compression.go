@@ -116,7 +116,8 @@ func decodeCompression(b []byte, storedBytes int64) (*compressionInfo, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	if c.dataBytes < 0 || int64(n) != (c.dataBytes+int64(c.ChunkBytes)-1)/int64(c.ChunkBytes) {
+	// Cassandra's compaction ends some files with a chunk of nothing.
+	if c.dataBytes < 0 || int64(n) < (c.dataBytes+int64(c.ChunkBytes)-1)/int64(c.ChunkBytes) {
 		return nil, fmt.Errorf("%d chunks of %d for %d bytes", n, c.ChunkBytes, c.dataBytes)
 	}
 	c.offsets = make([]int64, n)

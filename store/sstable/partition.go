@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"helenus/internal/cql/schema"
 	"helenus/store/row"
 )
 
@@ -14,6 +15,9 @@ type ReadOptions struct {
 	NonBlocking bool
 	// Sequential reads ahead and leaves the cache alone: for compaction.
 	Sequential bool
+	// Table is the definition by which to show the rows; nil: the one given to
+	// Open or SetSchema. A request that began before a change keeps its own.
+	Table *schema.Table
 }
 
 // partition iterates over one partition of a table, forward or in reverse. It

@@ -12,6 +12,7 @@ type tableRange struct {
 	t      *Table
 	w      window // over Index
 	p      *partition
+	view   *view
 	filter *row.Filter
 	end    row.Bound
 	entry  indexEntry
@@ -35,10 +36,11 @@ func (t *Table) Scan(filter *row.Filter, o ReadOptions) row.Partitions {
 // Close.
 func (t *Table) Range(start, end row.Bound, filter *row.Filter, o ReadOptions) row.Partitions {
 	r := &tableRange{t: t, p: t.newPartition(), filter: filter, end: end}
+	r.view, r.err = t.viewOf(o.Table)
 	r.w.open(t.index, o)
 	r.p.w.open(t.data, o)
 	r.p.index.w.open(t.index, o)
-	if start.Open {
+	if start.Open || r.err != nil {
 		return r
 	}
 	// Ties of the prefix may begin before the first entry that has it.
@@ -135,7 +137,7 @@ func (r *tableRange) next() error {
 		return r.w.f.corrupt(at, fmt.Errorf("%w: %x", errIndexOrder, e.key))
 	}
 	r.last.any, r.last.prefix, r.last.key = true, prefix, append(r.last.key[:0], e.key...)
-	if err := r.p.openAt(r.t.view.Load(), e, prefix, r.filter); err != nil {
+	if err := r.p.openAt(r.view, e, prefix, r.filter); err != nil {
 		return err
 	}
 	r.w.seek(e.promoted + e.size)
@@ -149,3 +151,6 @@ func (r *tableRange) Close() error {
 	r.done = true
 	return nil
 }
+
+// Position is how many bytes of Data have been passed; of Table.DataBytes.
+func (r *tableRange) Position() int64 { return r.p.w.pos }

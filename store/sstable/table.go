@@ -34,6 +34,7 @@ type Table struct {
 	layout  layout
 	meta    *Meta
 	view    atomic.Pointer[view]
+	other   atomic.Pointer[view] // the last one that a read brought along
 	filter  *bloomFilter
 	summary *summary
 	data    *blockFile
@@ -55,12 +56,35 @@ type view struct {
 
 // SetSchema makes later reads return rows of a changed table.
 func (t *Table) SetSchema(s *schema.Table) error {
+	v, err := t.resolve(s)
+	if err == nil {
+		t.view.Store(v)
+	}
+	return err
+}
+
+func (t *Table) resolve(s *schema.Table) (*view, error) {
 	m, err := t.meta.header.resolve(s)
 	if err != nil {
-		return fmt.Errorf("sstable: %v of %s: %w", t.o.Descriptor, s.QualifiedName(), err)
+		return nil, fmt.Errorf("sstable: %v of %s: %w", t.o.Descriptor, s.QualifiedName(), err)
 	}
-	t.view.Store(&view{s, m})
-	return nil
+	return &view{s, m}, nil
+}
+
+// viewOf gives the view of a schema; nil stands for the present one.
+func (t *Table) viewOf(s *schema.Table) (*view, error) {
+	v := t.view.Load()
+	if s == nil || v.table == s {
+		return v, nil
+	}
+	if o := t.other.Load(); o != nil && o.table == s {
+		return o, nil
+	}
+	v, err := t.resolve(s)
+	if err == nil {
+		t.other.Store(v)
+	}
+	return v, err
 }
 
 // Ref takes a reference; false when the last one is gone.
@@ -160,8 +184,12 @@ func (t *Table) Get(key row.Key, filter *row.Filter, o ReadOptions) (row.Partiti
 	if at < 0 {
 		return nil, nil
 	}
+	v, err := t.viewOf(o.Table)
+	if err != nil {
+		return nil, err
+	}
 	p := t.partition(o)
-	found, err := t.find(p, at, key, filter, o)
+	found, err := t.find(p, at, key, filter, v)
 	if err != nil || !found {
 		p.Close()
 		return nil, err
@@ -187,7 +215,7 @@ func (t *Table) newPartition() *partition {
 
 // find goes through the part of Index between two entries of the summary.
 // Equality of the bytes is enough: a key that is there is in this part.
-func (t *Table) find(p *partition, at int, key row.Key, filter *row.Filter, o ReadOptions) (bool, error) {
+func (t *Table) find(p *partition, at int, key row.Key, filter *row.Filter, v *view) (bool, error) {
 	w := &p.index.w
 	end := t.index.size
 	if at+1 < len(t.summary.offsets) {
@@ -200,9 +228,13 @@ func (t *Table) find(p *partition, at int, key row.Key, filter *row.Filter, o Re
 			return false, err
 		}
 		if string(e.key) == string(key.Bytes) {
-			return true, p.openAt(t.view.Load(), &e, key.Prefix, filter)
+			return true, p.openAt(v, &e, key.Prefix, filter)
 		}
 		w.seek(e.promoted + e.size)
 	}
 	return false, nil
 }
+
+// SampledPrefixes are the token prefixes of every so-many-th key, ascending, as
+// a picture of how the keys lie. The slice must not be changed.
+func (t *Table) SampledPrefixes() []uint64 { return t.summary.prefixes }

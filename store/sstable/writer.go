@@ -254,6 +254,10 @@ func (w *Writer) discard() error {
 			return fmt.Errorf("sstable: remove %s: %w", w.o.Descriptor.File(c), err)
 		}
 	}
+	// Else they could be back, as half a set, after the transaction's end.
+	if err := w.o.FS.SyncDir(w.o.Dir); err != nil {
+		return fmt.Errorf("sstable: sync %s: %w", w.o.Dir, err)
+	}
 	return nil
 }
 

@@ -128,7 +128,7 @@ def shorten(x):
 
 def main(host, data, nodetool, dump):
     here = os.path.dirname(os.path.abspath(__file__))
-    session = Cluster([host]).connect()
+    session = Cluster([host], schema_metadata_enabled=False, token_metadata_enabled=False).connect()
     session.default_timeout = 60
     session.execute(f"DROP KEYSPACE IF EXISTS {KS}")
     session.execute(f"CREATE KEYSPACE {KS} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}")
