@@ -123,12 +123,12 @@ func decodeCompression(b []byte, storedBytes int64) (*compressionInfo, error) {
 	c.offsets = make([]int64, n)
 	for i := range c.offsets {
 		c.offsets[i] = d.i64()
-		if i == 0 && c.offsets[0] != 0 || i > 0 && c.offsets[i] <= c.offsets[i-1]+chunkSumSize {
+		if i == 0 && c.offsets[0] != 0 || i > 0 && c.offsets[i] < c.offsets[i-1]+chunkSumSize {
 			d.failf("chunk %d at %d", i, c.offsets[i])
 		}
 	}
 	d.end()
-	if d.err == nil && n > 0 && c.offsets[n-1]+chunkSumSize >= storedBytes {
+	if d.err == nil && n > 0 && c.offsets[n-1]+chunkSumSize > storedBytes {
 		d.failf("the last chunk at %d of %d", c.offsets[n-1], storedBytes)
 	}
 	return c, d.err
