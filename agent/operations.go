@@ -19,7 +19,6 @@ import (
 	"helenus/internal/meta"
 	"helenus/internal/report"
 	"helenus/internal/ring"
-	"helenus/internal/token"
 )
 
 // makeAdmin fills the operators' table of operations.
@@ -41,7 +40,7 @@ func (a *Agent) makeAdmin() (err error) {
 func (a *Agent) ready(context.Context, report.Empty) (report.Ready, error) {
 	address := a.Address()
 	if address == "" {
-		return report.Ready{}, report.Errorf(report.Unavailable, "the node does not serve clients yet")
+		return report.Ready{}, report.Errorf(report.Overloaded, "the node does not serve clients yet")
 	}
 	return report.Ready{PID: a.env.PID, CQLAddress: address, HostID: a.cluster.Self().String()}, nil
 }
@@ -155,12 +154,12 @@ func (a *Agent) info(context.Context, report.Empty) (report.Info, error) {
 	info := report.Info{HostID: self.HostID.String(), GossipActive: true, NativeActive: a.Address() != "",
 		LoadBytes: a.store.LoadBytes(), UncompressedLoadBytes: a.store.DataBytes(), Generation: a.started.Unix(),
 		UptimeSeconds: int64(a.env.Now().Sub(a.started).Seconds()), HeapUsedBytes: heap, HeapMaxBytes: limit,
-		OffHeapBytes: a.store.MemoryBytes() + c.Bytes, Datacenter: string(self.Datacenter), Rack: string(self.Rack),
+		OffHeapBytes: a.store.MemoryBytes() + c.BytesUsed, Datacenter: string(self.Datacenter), Rack: string(self.Rack),
 		BootstrapState: "COMPLETED"}
 	for _, name := range []string{"key", "row", "counter"} {
 		info.Caches = append(info.Caches, report.Cache{Name: name})
 	}
-	info.Caches = append(info.Caches, report.Cache{Name: "chunk", Entries: c.Blocks, SizeBytes: c.Bytes, CapacityBytes: c.Limit,
+	info.Caches = append(info.Caches, report.Cache{Name: "chunk", Entries: int64(c.Entries), SizeBytes: c.BytesUsed, CapacityBytes: c.LimitBytes,
 		Hits: int64(c.Hits), Requests: int64(c.Hits + c.Misses)})
 	native := a.budget
 	info.Caches = append(info.Caches, report.Cache{Name: "network", SizeBytes: native.Used(), CapacityBytes: native.Limit()})
@@ -244,7 +243,7 @@ func parseKey(t *schema.Table, text string) ([]byte, error) {
 		}
 		out = append(out, v)
 	}
-	return token.ComposeKey(out), nil
+	return types.AppendKey(nil, out), nil
 }
 
 // parseValue reads a value without CQL's quotes.

@@ -69,7 +69,7 @@ func (a *Agent) cachesView() []system.Record {
 	if n := c.Hits + c.Misses; n > 0 {
 		ratio = float64(c.Hits) / float64(n)
 	}
-	return []system.Record{{"name": "chunks", "capacity_bytes": c.Limit, "size_bytes": c.Bytes, "entry_count": int32(c.Blocks),
+	return []system.Record{{"name": "chunks", "capacity_bytes": c.LimitBytes, "size_bytes": c.BytesUsed, "entry_count": int32(c.Entries),
 		"hit_count": int64(c.Hits), "request_count": int64(c.Hits + c.Misses), "hit_ratio": ratio}}
 }
 
