@@ -5,7 +5,7 @@ export CGO_ENABLED ?= 0
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS    := -s -w -X main.version=$(VERSION)
 GOLANGCI   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-GORELEASER := github.com/goreleaser/goreleaser/v2@v2.18.2
+GORELEASER := github.com/goreleaser/goreleaser/v2@v2.14.0
 PKG        ?= ./...
 FUZZTIME   ?= 30s
 
