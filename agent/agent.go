@@ -49,6 +49,8 @@ type Env struct {
 	Metrics *metrics.Registry
 	Build   string // what was built, for operators
 	PID     int
+	// MemoryBytes is the host's or container's; 0 when it is not known.
+	MemoryBytes int64
 	// Settings are the configuration as it was read, for system_views.settings.
 	Settings []config.Origin
 }
@@ -76,17 +78,17 @@ type Agent struct {
 
 // New opens a node's data and makes its rooms; Run serves, Close ends it.
 func New(cfg config.Config, env Env) (_ *Agent, err error) {
-	a := &Agent{cfg: cfg, env: env, started: env.Now()}
+	a := &Agent{cfg: auto(cfg, env.MemoryBytes), env: env, started: env.Now()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
 		}
 	}()
-	partitioner, err := token.ByName(cfg.Partitioner)
+	partitioner, err := token.ByName(a.cfg.Partitioner)
 	if err != nil {
 		return nil, fmt.Errorf("agent: %w", err)
 	}
-	a.budget = budget.New("node", cfg.MemoryLimitBytes)
+	a.budget = budget.New("node", a.cfg.MemoryLimitBytes)
 	if err := a.openCluster(partitioner); err != nil {
 		return nil, err
 	}

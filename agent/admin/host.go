@@ -1,6 +1,10 @@
 package admin
 
 import (
+	"os"
+	"strconv"
+	"strings"
+
 	"github.com/shirou/gopsutil/v3/disk"
 	"github.com/shirou/gopsutil/v3/load"
 	"github.com/shirou/gopsutil/v3/mem"
@@ -46,4 +50,24 @@ func HostFacts(dirs []string) []metrics.Fact {
 		gauge("host_disk_free", "Space left on the volume of a directory.", metrics.Bytes,
 			space(func(u *disk.UsageStat) uint64 { return u.Free }), "directory"),
 	}
+}
+
+// MemoryBytes is what this process may use: the machine's memory, or its
+// container's limit if that is less. 0 when neither can be read.
+func MemoryBytes() int64 {
+	total := int64(0)
+	if v, err := mem.VirtualMemory(); err == nil {
+		total = int64(v.Total)
+	}
+	for _, name := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		// No limit is written as "max", or as a number beyond any machine.
+		if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && (total == 0 || n < total) {
+			total = n
+		}
+	}
+	return total
 }

@@ -16,8 +16,10 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	_ "time/tzdata" // time zones by name in literals, also where the host has no files
 
 	"helenus/agent"
+	"helenus/agent/admin"
 	"helenus/agent/config"
 	"helenus/internal/metrics"
 	"helenus/store/vfs"
@@ -74,9 +76,10 @@ func run(ctx context.Context, args []string) error {
 	for _, note := range loaded.Notes {
 		log.Info(note)
 	}
-	debug.SetMemoryLimit(loaded.Config.MemoryLimitBytes)
+	memory := admin.MemoryBytes()
+	debug.SetMemoryLimit(agent.HeapLimitBytes(loaded.Config, memory))
 	a, err := agent.New(loaded.Config, agent.Env{FS: vfs.NewReal(), Net: agent.RealNet(), Now: time.Now, Rand: random, Log: log,
-		Metrics: metrics.New(), Build: version, PID: os.Getpid(), Settings: loaded.Origins})
+		Metrics: metrics.New(), Build: version, PID: os.Getpid(), MemoryBytes: memory, Settings: loaded.Origins})
 	if err != nil {
 		return err
 	}
