@@ -18,7 +18,7 @@ type largeWriter struct {
 	marks    list
 
 	random  uint64
-	merge   row.RowMerger
+	merges  [2]row.RowMerger // in turn: each result is the next one's source
 	group   [2]*row.Row
 	scratch row.Scratch
 	data    []byte
@@ -133,6 +133,7 @@ func (w *largeWriter) putRow(r *row.Row) error {
 func (w *largeWriter) row(n ref, r *row.Row) error {
 	w.data = w.e.AppendRow(w.data[:0], r)
 	base := w.rows.a.load(n)
+	turn := 0
 	for base != 0 && len(w.rows.data(base)) <= 2*len(w.data) {
 		below := w.rows.data(base)
 		u, _, err := w.e.Read(below, &w.scratch)
@@ -141,7 +142,8 @@ func (w *largeWriter) row(n ref, r *row.Row) error {
 		}
 		u.Row.Clustering = r.Clustering
 		w.group = [2]*row.Row{u.Row, r}
-		r = w.merge.Merge(w.group[:], row.Live())
+		r = w.merges[turn].Merge(w.group[:], row.Live())
+		turn ^= 1
 		w.data = w.e.AppendRow(w.data[:0], r)
 		w.s.stats.Wasted += int64(len(below) + versionData)
 		base = w.rows.base(base)
