@@ -56,6 +56,12 @@ type usageError struct{ error }
 
 func badUse(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
+// obstacle is what stands in the way on this machine: no mistake in the
+// command, so no pointer to help.
+type obstacle struct{ error }
+
+func blocked(format string, args ...any) error { return obstacle{fmt.Errorf(format, args...)} }
+
 // Run carries out one command line and answers with the exit code.
 func Run(ctx context.Context, env Env) int {
 	if env.Dial == nil {
@@ -126,12 +132,13 @@ func (c *command) explain(err error) int {
 	var usage usageError
 	var told *report.Error
 	var unreachable *node.Unreachable
+	var inTheWay obstacle
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errShown):
 		return exitBadUse
-	case errors.As(err, &unreachable):
+	case errors.As(err, &unreachable), errors.As(err, &inTheWay):
 		fmt.Fprintf(c.env.Err, "ctl: %v\n", err)
 		return exitBadUse
 	case errors.As(err, &usage), errors.As(err, &told) && refusal(told.Kind):

@@ -44,7 +44,7 @@ func (l lab) open() (unlock func(), err error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
-		return nil, badUse("another ctl is at work in %s", l.dir)
+		return nil, blocked("another ctl is at work in %s", l.dir)
 	}
 	return func() { f.Close() }, nil
 }
@@ -63,11 +63,11 @@ func (l lab) configure(wanted addresses) (addresses, error) {
 	got := addresses{CQLHost: "localhost", CQLPort: 9042, AdminHost: "127.0.0.1", AdminPort: 7199}
 	root, err := yaml.Parse(text)
 	if err != nil {
-		return got, badUse("%s: %v", l.configFile(), err)
+		return got, blocked("%s: %v", l.configFile(), err)
 	}
 	entries, err := root.Entries()
 	if err != nil {
-		return got, badUse("%s: %v", l.configFile(), err)
+		return got, blocked("%s: %v", l.configFile(), err)
 	}
 	for _, e := range entries {
 		value, _ := e.Value.Scalar()
@@ -82,7 +82,7 @@ func (l lab) configure(wanted addresses) (addresses, error) {
 			got.AdminPort, err = strconv.Atoi(value)
 		}
 		if err != nil {
-			return got, badUse("%s:%d: %s is not a port", l.configFile(), e.Line, value)
+			return got, blocked("%s:%d: %s is not a port", l.configFile(), e.Line, value)
 		}
 	}
 	return got, nil
@@ -171,12 +171,12 @@ func freePort(what, address string) error {
 		return ln.Close()
 	}
 	if !errors.Is(err, syscall.EADDRINUSE) {
-		return badUse("%s cannot listen on %s: %v", what, address, err)
+		return blocked("%s cannot listen on %s: %v", what, address, err)
 	}
 	_, port, splitErr := net.SplitHostPort(address)
 	n, convErr := strconv.Atoi(port)
 	if splitErr != nil || convErr != nil {
 		n = 0
 	}
-	return badUse("%s: %s is taken%s", what, address, portOwner(n))
+	return blocked("%s: %s is taken%s", what, address, portOwner(n))
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"helenus/internal/report"
 )
@@ -31,6 +32,7 @@ type upFlags struct {
 	nodes   int
 	cqlPort int
 	timeout time.Duration
+	flags   *pflag.FlagSet // which of them were given
 }
 
 func (c *command) up() *cobra.Command {
@@ -48,6 +50,7 @@ func (c *command) up() *cobra.Command {
 }
 
 func (f *upFlags) register(cmd *cobra.Command) {
+	f.flags = cmd.Flags()
 	cmd.Flags().StringVar(&f.dir, "dir", ".lab", "folder of the lab")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", time.Minute, "how long to wait")
 }
@@ -64,6 +67,9 @@ func (c *command) runUp(ctx context.Context, f *upFlags) error {
 	defer unlock()
 	at, err := l.configure(addresses{CQLHost: "127.0.0.1", CQLPort: f.cqlPort, AdminHost: c.host, AdminPort: c.port})
 	if err != nil {
+		return err
+	}
+	if err := f.agrees(l, at, c); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
@@ -84,6 +90,20 @@ func (c *command) runUp(ctx context.Context, f *upFlags) error {
 		return err
 	}
 	c.greet(l, p, at, word)
+	return nil
+}
+
+// agrees refuses ports on the command line that an older configuration of the
+// lab would silently win over.
+func (f *upFlags) agrees(l lab, at addresses, c *command) error {
+	for _, p := range []struct {
+		flag        string
+		given, said int
+	}{{"cql-port", f.cqlPort, at.CQLPort}, {"port", c.port, at.AdminPort}} {
+		if f.flags.Changed(p.flag) && p.given != p.said {
+			return blocked("%s says port %d, --%s says %d: change it there, or take another --dir", l.configFile(), p.said, p.flag, p.given)
+		}
+	}
 	return nil
 }
 
@@ -128,7 +148,7 @@ func (c *command) findAgent(named string) (string, error) {
 	}
 	found, err := exec.LookPath(program)
 	if err != nil {
-		return "", badUse("no %s beside %s nor in PATH; name one with --agent", program, c.env.Exe)
+		return "", blocked("no %s beside %s nor in PATH; name one with --agent", program, c.env.Exe)
 	}
 	return found, nil
 }

@@ -14,6 +14,7 @@ var doors = map[string][]string{
 	"github.com/pierrec/lz4/v4":                   {"internal/compress"},
 	"github.com/goccy/go-yaml":                    {"internal/yaml"},
 	"github.com/spf13/cobra":                      {"ctl", "cmd/ctl", "cmd/helenus-agent"},
+	"github.com/spf13/pflag":                      {"ctl"},
 	"github.com/spf13/viper":                      {"ctl", "cmd/ctl", "cmd/helenus-agent"},
 	"github.com/olekukonko/tablewriter":           {"ctl"},
 	"github.com/shirou/gopsutil/v3":               {"agent/admin"},
