@@ -109,7 +109,8 @@ func New(cfg config.Config, env Env) (_ *Agent, err error) {
 func (a *Agent) dataDir() string { return a.cfg.DataDirectories[0] }
 
 func (a *Agent) openStore(p token.Partitioner) error {
-	s, err := store.Open(storeOptions(a, p), a.cluster.State().Schema)
+	state := a.cluster.State()
+	s, err := store.Open(storeOptions(a, p), state.Schema, uint64(state.Epoch))
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}

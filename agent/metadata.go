@@ -114,7 +114,7 @@ func (m *metadata) Commit(ctx context.Context, c meta.Change) (*meta.State, erro
 	if err != nil {
 		return nil, err
 	}
-	return state, m.store.SetSchema(m.cluster.State().Schema)
+	return state, m.store.SetSchema(state.Schema, uint64(state.Epoch))
 }
 
 // followSchema brings the store up to date with changes that came by another
@@ -122,7 +122,8 @@ func (m *metadata) Commit(ctx context.Context, c meta.Change) (*meta.State, erro
 func (a *Agent) followSchema(ctx context.Context) error {
 	for {
 		changed := a.cluster.Changed()
-		if err := a.store.SetSchema(a.cluster.State().Schema); err != nil {
+		state := a.cluster.State()
+		if err := a.store.SetSchema(state.Schema, uint64(state.Epoch)); err != nil {
 			a.env.Log.Error("the store cannot follow the schema", "error", err)
 		}
 		select {

@@ -45,16 +45,32 @@ func (s *Store) Apply(w *Write) {
 		return
 	}
 	s.memory.wait()
-	s.switching.RLock()
-	for i := range w.targets {
-		w.targets[i].g = w.targets[i].t.pin()
-	}
-	_, err := s.log.Append(w.ids, w, w.Mutation)
-	s.switching.RUnlock()
-	if err != nil {
+	if err := s.append(w); err != nil {
 		w.unpin()
-		w.finish(s.logError(err))
+		w.finish(err)
 	}
+}
+
+// append gives a write its memtables and its place in the log, as one step
+// between two replacements of a memtable. In periodic mode the owner is told in
+// here, so it must not Apply from Written.
+func (s *Store) append(w *Write) error {
+	s.switching.RLock()
+	defer s.switching.RUnlock()
+	for i := range w.targets {
+		x := &w.targets[i]
+		if x.g = x.t.pin(); x.g == nil {
+			return dropped(x.t.id)
+		}
+	}
+	if _, err := s.log.Append(w.ids, w, w.Mutation); err != nil {
+		return s.logError(err)
+	}
+	return nil
+}
+
+func dropped(id schema.TableID) error {
+	return helenus.Invalid("table with id %x does not exist (any more)", id)
 }
 
 // admit looks the mutation's tables up.
@@ -76,7 +92,7 @@ func (s *Store) admit(w *Write) error {
 		}
 		t := s.table(id)
 		if t == nil {
-			return helenus.Invalid("table with id %x does not exist (any more)", id)
+			return dropped(id)
 		}
 		w.targets = append(w.targets, target{t: t, update: update})
 		if !contains(w.ids, id) {

@@ -18,9 +18,10 @@ func stored(ks *schema.Keyspace, t *schema.Table) bool {
 }
 
 // openTables opens the files of all tables.
-func (s *Store) openTables(sch *schema.Schema) error {
-	set := &tableSet{schema: sch, byID: make(map[schema.TableID]*table)}
-	for _, ks := range sch.Keyspaces {
+func (s *Store) openTables() error {
+	first := s.tables.Load()
+	set := &tableSet{schema: first.schema, epoch: first.epoch, byID: make(map[schema.TableID]*table)}
+	for _, ks := range first.schema.Keyspaces {
 		for _, def := range ks.Tables {
 			if !stored(ks, def) {
 				continue
@@ -48,14 +49,16 @@ func (s *Store) openTable(def *schema.Table) (*table, error) {
 
 // SetSchema follows a change of the schema: new tables get a folder, changed
 // ones their new definition, dropped ones are forgotten and their files removed.
-func (s *Store) SetSchema(sch *schema.Schema) error {
+// A schema that is not newer than the one known is ignored: it would drop what
+// has come since.
+func (s *Store) SetSchema(sch *schema.Schema, epoch uint64) error {
 	s.change.Lock()
 	defer s.change.Unlock()
 	old := s.tables.Load()
-	if old.schema == sch {
+	if epoch <= old.epoch {
 		return nil
 	}
-	set := &tableSet{schema: sch, byID: maps.Clone(old.byID)}
+	set := &tableSet{schema: sch, epoch: epoch, byID: maps.Clone(old.byID)}
 	for _, ks := range sch.Keyspaces {
 		for _, def := range ks.Tables {
 			if !stored(ks, def) {
@@ -99,6 +102,9 @@ func (t *table) setDefinition(def *schema.Table) error {
 	defer t.working.Unlock()
 	t.def.Store(def)
 	v := t.acquire()
+	if v == nil {
+		return nil
+	}
 	defer v.release()
 	for _, f := range v.files {
 		if err := f.SetSchema(def); err != nil {
@@ -138,6 +144,9 @@ func (s *Store) Truncate(ctx context.Context, id schema.TableID) error {
 	}
 	t.working.Lock()
 	defer t.working.Unlock()
+	if t.isClosed() {
+		return nil
+	}
 	return t.empty()
 }
 

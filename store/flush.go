@@ -83,6 +83,9 @@ func (s *Store) flushCandidate() *table {
 
 func (t *table) memoryBytes() int64 {
 	v := t.acquire()
+	if v == nil {
+		return 0
+	}
 	defer v.release()
 	return v.active.m.Stats().Mapped
 }
@@ -107,6 +110,9 @@ func (t *table) swap() (old *generation, upTo commitlog.Position) {
 func (t *table) flush() error {
 	t.working.Lock()
 	defer t.working.Unlock()
+	if t.isClosed() {
+		return nil
+	}
 	old, upTo := t.swap()
 	old.writers.Wait()
 	var file *sstable.Table

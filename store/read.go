@@ -24,10 +24,14 @@ var ErrWouldBlock = sstable.ErrWouldBlock
 func (s *Store) Read(c *row.Command, mode ReadMode) (row.Partitions, error) {
 	t := s.table(c.Table.ID)
 	if t == nil {
-		return row.NoPartitions(), nil
+		return nil, dropped(c.Table.ID)
+	}
+	v := t.acquire()
+	if v == nil {
+		return nil, dropped(c.Table.ID)
 	}
 	s.stats.Reads.Add(1)
-	r := &reading{t: t, c: c, v: t.acquire(), mode: mode}
+	r := &reading{t: t, c: c, v: v, mode: mode}
 	if c.Keys != nil {
 		return &keyReading{reading: r}, nil
 	}

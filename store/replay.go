@@ -13,19 +13,26 @@ import (
 // worst the next start reads those records once more, which changes nothing.
 func (s *Store) replay() error {
 	started := s.opts.Now()
+	gone := make(map[commitlog.TableID]commitlog.Position)
 	stats, err := s.log.Replay(func(r *commitlog.Record) error {
 		for m := row.ReadMutation(r.Payload); ; {
 			update, ok := m.Next()
 			if !ok {
 				return m.Err()
 			}
-			if err := s.replayUpdate(r, update); err != nil {
+			if err := s.replayUpdate(r, update, gone); err != nil {
 				return err
 			}
 		}
 	})
 	if err != nil {
 		return fmt.Errorf("store: replay: %w", err)
+	}
+	// What belongs to tables that were dropped would hold the log back for ever.
+	for id, upTo := range gone {
+		if err := s.log.Discard(id, upTo, nil); err != nil {
+			return fmt.Errorf("store: replay: %w", err)
+		}
 	}
 	if stats.Records > 0 || stats.Torn {
 		s.opts.Log.Info("replayed the commit log", "records", stats.Records, "bytes", stats.Bytes, "covered", stats.Covered,
@@ -34,14 +41,18 @@ func (s *Store) replay() error {
 	return nil
 }
 
-func (s *Store) replayUpdate(r *commitlog.Record, update []byte) error {
+func (s *Store) replayUpdate(r *commitlog.Record, update []byte, gone map[commitlog.TableID]commitlog.Position) error {
 	id, _, err := row.PeekUpdate(update)
 	if err != nil {
 		return err
 	}
 	t := s.table(id)
-	if t == nil || r.Covered(commitlog.TableID(id)) {
-		return nil // dropped since, or in a file
+	if t == nil {
+		gone[commitlog.TableID(id)] = r.Pos
+		return nil
+	}
+	if r.Covered(commitlog.TableID(id)) {
+		return nil // in a file
 	}
 	if err := t.apply(t.view.active, update); err != nil {
 		return err

@@ -9,6 +9,9 @@ func (s *Store) CacheStats() cache.Stats { return s.cache.Stats() }
 func (s *Store) DataBytes() (n int64) {
 	for _, t := range s.tables.Load().byID {
 		v := t.acquire()
+		if v == nil {
+			continue
+		}
 		for _, f := range v.files {
 			n += f.DataBytes()
 		}

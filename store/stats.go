@@ -36,6 +36,9 @@ func (s *Store) Tables() []TableInfo {
 	var out []TableInfo
 	for _, t := range s.tables.Load().byID {
 		v := t.acquire()
+		if v == nil {
+			continue
+		}
 		info := TableInfo{Table: t.def.Load(), MemtableBytes: v.active.m.Stats().Mapped, Files: len(v.files),
 			Partitions: int64(v.active.m.Stats().Partitions)}
 		for _, f := range v.files {

@@ -85,6 +85,7 @@ type Store struct {
 // tableSet is an immutable map of the tables that exist.
 type tableSet struct {
 	schema *schema.Schema
+	epoch  uint64
 	byID   map[schema.TableID]*table
 }
 
@@ -92,8 +93,9 @@ type tableSet struct {
 var ErrClosed = errors.New("store: closed")
 
 // Open opens the data on a file system and replays the commit log. It fails,
-// rather than start without something that was acknowledged.
-func Open(opts Options, sch *schema.Schema) (*Store, error) {
+// rather than start without something that was acknowledged. epoch orders the
+// schema among those that SetSchema brings.
+func Open(opts Options, sch *schema.Schema, epoch uint64) (*Store, error) {
 	s := &Store{opts: opts, wake: make(chan struct{}, 1)}
 	for _, dir := range []string{opts.DataDir, opts.LogDir} {
 		if err := opts.FS.MkdirAll(dir); err != nil {
@@ -107,8 +109,8 @@ func Open(opts Options, sch *schema.Schema) (*Store, error) {
 	s.lock = lock
 	s.cache = cache.New(opts.Budget.Child("block cache", opts.CacheBytes))
 	s.memory.init(opts.Budget.Child("memtables", budget.Unlimited), opts.MemtableBytes)
-	s.tables.Store(&tableSet{schema: sch, byID: map[schema.TableID]*table{}})
-	if err := s.open(sch); err != nil {
+	s.tables.Store(&tableSet{schema: sch, epoch: epoch, byID: map[schema.TableID]*table{}})
+	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.closeParts())
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -117,8 +119,8 @@ func Open(opts Options, sch *schema.Schema) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) open(sch *schema.Schema) error {
-	if err := s.openTables(sch); err != nil {
+func (s *Store) open() error {
+	if err := s.openTables(); err != nil {
 		return err
 	}
 	lo := s.opts.CommitLog

@@ -66,12 +66,21 @@ func (t *table) newGeneration(lower commitlog.Position) *generation {
 	return &generation{m: memtable.New(memtable.Options{Partitioner: t.store.opts.Partitioner, Budget: t.store.memory.budget}), lower: lower}
 }
 
-// acquire takes the view for a reader; release gives it back.
+// acquire takes the view for a reader; release gives it back. It is nil when the
+// table was dropped.
 func (t *table) acquire() *view {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.view.refs.Add(1)
+	if t.view != nil {
+		t.view.refs.Add(1)
+	}
 	return t.view
+}
+
+func (t *table) isClosed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.view == nil
 }
 
 func (v *view) release() {
@@ -105,11 +114,14 @@ func (t *table) replace(make func(old *view) *view) {
 	old.release()
 }
 
-// pin names the memtable for a write. The caller holds Store.switching for
+// pin names the memtable for a write; nil when the table was dropped. The caller holds Store.switching for
 // reading until the record is in the log.
 func (t *table) pin() *generation {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.view == nil {
+		return nil
+	}
 	g := t.view.active
 	g.writers.Add(1)
 	return g
