@@ -28,6 +28,7 @@ import (
 	"helenus/agent/server"
 	"helenus/agent/system"
 	"helenus/internal/budget"
+	"helenus/internal/meta"
 	"helenus/internal/metrics"
 	"helenus/internal/token"
 	"helenus/store"
@@ -74,6 +75,9 @@ type Agent struct {
 	admin   *admin.Server
 
 	native atomic.Pointer[net.Addr] // once clients are served
+	// applied is the newest state whose tables the store has: what statements are
+	// planned against.
+	applied atomic.Pointer[meta.State]
 }
 
 // New opens a node's data and makes its rooms; Run serves, Close ends it.
@@ -115,6 +119,7 @@ func (a *Agent) openStore(p token.Partitioner) error {
 		return fmt.Errorf("agent: %w", err)
 	}
 	a.store = s
+	a.applied.Store(state)
 	return nil
 }
 

@@ -106,7 +106,7 @@ func resolve(host string) (netip.Addr, error) {
 type metadata Agent
 
 // State implements query.Metadata.
-func (m *metadata) State() *meta.State { return m.cluster.State() }
+func (m *metadata) State() *meta.State { return m.applied.Load() }
 
 // Commit implements query.Metadata.
 func (m *metadata) Commit(ctx context.Context, c meta.Change) (*meta.State, error) {
@@ -114,7 +114,20 @@ func (m *metadata) Commit(ctx context.Context, c meta.Change) (*meta.State, erro
 	if err != nil {
 		return nil, err
 	}
-	return state, m.store.SetSchema(state.Schema, uint64(state.Epoch))
+	return state, (*Agent)(m).apply(state)
+}
+
+// apply makes the store follow a state, and then statements.
+func (a *Agent) apply(state *meta.State) error {
+	if err := a.store.SetSchema(state.Schema, uint64(state.Epoch)); err != nil {
+		return err
+	}
+	for {
+		old := a.applied.Load()
+		if old.Epoch >= state.Epoch || a.applied.CompareAndSwap(old, state) {
+			return nil
+		}
+	}
 }
 
 // followSchema brings the store up to date with changes that came by another
@@ -122,8 +135,7 @@ func (m *metadata) Commit(ctx context.Context, c meta.Change) (*meta.State, erro
 func (a *Agent) followSchema(ctx context.Context) error {
 	for {
 		changed := a.cluster.Changed()
-		state := a.cluster.State()
-		if err := a.store.SetSchema(state.Schema, uint64(state.Epoch)); err != nil {
+		if err := a.apply(a.cluster.State()); err != nil {
 			a.env.Log.Error("the store cannot follow the schema", "error", err)
 		}
 		select {
