@@ -105,6 +105,17 @@ func TestAllPinnedFallsBackToTheHeap(t *testing.T) {
 	}
 }
 
+func TestWithoutRoomNothingIsKept(t *testing.T) {
+	c := New(budget.New("cache", 0))
+	k := Key{1, 1}
+	h := load(c, k)
+	check(t, &h, k)
+	h.Release()
+	if st := c.Stats(); st.Entries != 0 || st.BytesMapped != 0 {
+		t.Fatalf("%+v", st)
+	}
+}
+
 func TestAClassThatNeedsRoomTakesItFromAnother(t *testing.T) {
 	c := New(budget.New("cache", 1<<20))
 	put := func(k Key, size int) {

@@ -127,6 +127,9 @@ func (s *shard) cutLocked(index, class int) {
 
 // evictLocked frees one block of a class that nobody pins.
 func (s *shard) evictLocked(class int) bool {
+	if len(s.slabs) == 0 {
+		return false
+	}
 	h := &s.hands[class-classMin]
 	// Two rounds: the first may only take second chances away.
 	for visited := 0; visited <= 2*len(s.slabs); {
@@ -137,9 +140,6 @@ func (s *shard) evictLocked(class int) bool {
 		if sl.class != class || h.slot >= len(sl.slots) {
 			h.slab, h.slot = h.slab+1, 0
 			visited++
-			if len(s.slabs) == 0 {
-				return false
-			}
 			continue
 		}
 		i := sl.slots[h.slot]
