@@ -248,3 +248,49 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// FuzzParts gives any bytes to the decoders that checksums otherwise shield.
+func FuzzParts(f *testing.F) {
+	for _, name := range []string{"collections", "deletions", "large", "clusterings"} {
+		b, err := os.ReadFile(filepath.Join("testdata", name, "nb-1-big-Statistics.db"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		parts, err := metaParts(b)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, p := range parts {
+			f.Add(p)
+		}
+		for _, c := range []Component{Summary, Filter, CompressionInfo} {
+			b, _ := os.ReadFile(filepath.Join("testdata", name, "nb-1-big-"+string(c)))
+			f.Add(b)
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if h, err := decodeHeader(b); err == nil {
+			if s, err := h.schema(); err == nil {
+				h.resolve(s)
+			}
+		}
+		for _, l := range []layout{{}, {longDeletionTime: true, improvedMinMax: true}} {
+			m := Meta{}
+			if m.decodeStats(b, l) == nil {
+				m.DroppableRatio(1 << 40)
+			}
+		}
+		metaParts(b)
+		decodeChecksums(b)
+		parseTxn(b)
+		if s, err := decodeSummary(b, partitioner, 1<<40); err == nil {
+			s.find(partitioner, 1<<63, []byte("k"))
+		}
+		if bf, err := decodeFilter(b); err == nil {
+			bf.mayContain([]byte("k"))
+		}
+		if c, err := decodeCompression(b, int64(len(b))*2); err == nil && len(c.offsets) > 0 {
+			c.stored(len(c.offsets)-1, int64(len(b))*2)
+		}
+	})
+}
