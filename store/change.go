@@ -116,6 +116,7 @@ func (t *table) setDefinition(def *schema.Table) error {
 
 // drop removes all that a dropped table left.
 func (t *table) drop() error {
+	defer t.stopCompaction()()
 	t.working.Lock()
 	defer t.working.Unlock()
 	if err := t.empty(); err != nil {
@@ -142,6 +143,7 @@ func (s *Store) Truncate(ctx context.Context, id schema.TableID) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	defer t.stopCompaction()()
 	t.working.Lock()
 	defer t.working.Unlock()
 	if t.isClosed() {

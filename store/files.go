@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"helenus/internal/cql/types"
 	"helenus/store/commitlog"
 	"helenus/store/sstable"
 )
@@ -94,10 +93,7 @@ func (t *table) writeMemtable(g *generation, upTo commitlog.Position) (*sstable.
 
 // begin makes a transaction on the table's files.
 func (t *table) begin(op sstable.Operation) (*sstable.Txn, error) {
-	var node [8]byte
-	t.store.opts.Rand(node[:])
-	id := types.TimeUUIDFromMicros(t.store.opts.Now().UnixMicro(), node)
-	return sstable.Begin(t.store.opts.FS, t.dir, op, id)
+	return sstable.Begin(t.store.opts.FS, t.dir, op, t.newTimeUUID())
 }
 
 func joined(err, more error) error {

@@ -50,14 +50,14 @@ type reading struct {
 }
 
 func (r *reading) options() sstable.ReadOptions {
-	return sstable.ReadOptions{NonBlocking: r.mode == NonBlocking}
+	return sstable.ReadOptions{NonBlocking: r.mode == NonBlocking, Table: r.c.Table}
 }
 
 // get merges one partition from memory and files; nil when there is nothing.
 func (r *reading) get(k row.Key) (row.Partition, error) {
 	f := r.c.FilterFor(k, r.slices)
 	r.parts = r.parts[:0]
-	for _, g := range append(r.v.flushing[:len(r.v.flushing):len(r.v.flushing)], r.v.active) {
+	for _, g := range r.v.memory() {
 		p, err := g.m.Get(r.c.Table, k, f)
 		if err != nil {
 			return nil, r.abandon(err)
@@ -95,7 +95,7 @@ func (r *reading) scan() row.Partitions {
 	resumed := len(r.c.After) > 0 && start.HasKey && start.Inclusive
 	start.Inclusive = start.Inclusive && !resumed
 	var from []row.Partitions
-	for _, g := range append(r.v.flushing[:len(r.v.flushing):len(r.v.flushing)], r.v.active) {
+	for _, g := range r.v.memory() {
 		from = append(from, g.m.Range(r.c.Table, start, r.c.End, r.c.Filter))
 	}
 	for _, file := range r.v.files {

@@ -51,9 +51,9 @@ type Options struct {
 	CacheBytes    int64
 	LogBytesMax   int64 // the oldest tables are flushed when the log grows beyond
 	CommitLog     commitlog.Options
-	// CompactionThrottle is called with each number of bytes that a compaction
-	// has written and may wait; nil for none.
-	CompactionThrottle func(bytes int)
+	// CompactionThrottle is called before a compaction writes so many more bytes,
+	// and may wait; nil for none.
+	CompactionThrottle func(ctx context.Context, bytes int64) error
 	ManualCompaction   bool // no compaction in the background (tests)
 }
 

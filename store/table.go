@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -23,8 +24,12 @@ type table struct {
 	// of a compaction, so that they come one after the other.
 	working sync.Mutex
 
-	mu   sync.Mutex // guards what follows
-	view *view
+	// compacting is held through a compaction; it is taken before working.
+	compacting sync.Mutex
+
+	mu               sync.Mutex // guards what follows
+	view             *view
+	cancelCompaction context.CancelFunc
 
 	sequence atomic.Uint64 // of the newest set of files
 	updates  sync.Pool     // *row.Update
