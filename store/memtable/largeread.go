@@ -96,7 +96,7 @@ func (r *largeReader) Key() row.Key           { return r.key }
 func (r *largeReader) Deletion() row.Deletion { return r.deletion }
 func (r *largeReader) StaticRow() *row.Row    { return r.static }
 
-// step, ahead and bounds hide the direction.
+// step, ahead and ends hide the direction.
 func (r *largeReader) step(l list, n ref) ref {
 	if r.reversed {
 		return l.prev(n)
@@ -106,7 +106,8 @@ func (r *largeReader) step(l list, n ref) ref {
 
 // ahead tells whether order a comes before b in the direction of the read.
 func (r *largeReader) ahead(a, b []byte) bool {
-	return (bytes.Compare(a, b) < 0) != r.reversed
+	d := bytes.Compare(a, b)
+	return (d < 0 && !r.reversed) || (d > 0 && r.reversed)
 }
 
 // ends are where the current slice begins and ends, seen from the reader.

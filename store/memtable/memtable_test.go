@@ -187,6 +187,11 @@ func comparePartition(t *testing.T, r *rand.Rand, seed uint64, m *Memtable, tabl
 		if p, err = m.Get(table, k, c.Filter); err != nil {
 			t.Fatal(err)
 		}
+		checkSlices(t, p, c.Filter.Slices)
+		p.Close()
+		if p, err = m.Get(table, k, c.Filter); err != nil {
+			t.Fatal(err)
+		}
 		half := ks[len(ks)/2:]
 		var extra []row.Partition
 		for _, kept := range half {
@@ -197,6 +202,23 @@ func comparePartition(t *testing.T, r *rand.Rand, seed uint64, m *Memtable, tabl
 		b := visible(t, table, c, merged(reversed))
 		if a != b {
 			t.Fatalf("seed %d, reversed %v, slices %x:\n%s\nwant\n%s\nof\n%s", seed, reversed, c.Filter.Slices, a, b, want)
+		}
+	}
+}
+
+// checkSlices: rows lie in the slices.
+func checkSlices(t *testing.T, p row.Partition, slices []row.Slice) {
+	t.Helper()
+	for {
+		u, err := p.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u == nil {
+			return
+		}
+		if u.Row != nil && !wanted(slices, u.Row.Clustering.Order) {
+			t.Fatalf("row %x outside of %x", u.Row.Clustering.Order, slices)
 		}
 	}
 }
@@ -226,6 +248,9 @@ func randomSlices(r *rand.Rand, table *schema.Table) []row.Slice {
 			if r.IntN(3) == 0 {
 				prefix := [][]byte{[]byte(string(c1)), binary.BigEndian.AppendUint32(nil, uint32(c2))}
 				_, b := row.AppendBound(nil, table, prefix, r.IntN(2) == 0)
+				if r.IntN(4) == 0 {
+					_, b = row.AppendClustering(nil, table, prefix) // where a page goes on
+				}
 				cuts = append(cuts, b.Order)
 			}
 		}

@@ -126,8 +126,8 @@ func (s *shard) replace(m *Memtable, t *schema.Table, u *row.Update, at position
 	if err != nil {
 		return err
 	}
-	least := min(w.st.MinTimestamp, i64(record, recordLeast))
 	if fits {
+		least := min(w.st.MinTimestamp, i64(record, recordLeast))
 		s.stats.Wasted += int64(smallKey + len(key.Bytes) + len(w.old.body))
 		s.index.set(at, s.copyRecord(merged, least))
 		return nil
@@ -147,7 +147,6 @@ func (s *shard) replace(m *Memtable, t *schema.Table, u *row.Update, at position
 	if err := s.enlarge(t, u, large); err != nil {
 		return err
 	}
-	setI64(large, recordLeast, min(least, i64(large, recordLeast)))
 	s.stats.Wasted += int64(smallKey + len(key.Bytes) + len(w.old.body))
 	s.index.set(at, r)
 	return nil
