@@ -74,7 +74,10 @@ type Agent struct {
 	journal *job.Journal
 	admin   *admin.Server
 
-	native atomic.Pointer[net.Addr] // once clients are served
+	native struct {
+		address atomic.Pointer[net.Addr] // once clients are served
+		budget  *budget.Budget
+	}
 	// applied is the newest state whose tables the store has: what statements are
 	// planned against.
 	applied atomic.Pointer[meta.State]
@@ -137,9 +140,10 @@ func (a *Agent) makeRooms(p token.Partitioner) {
 		Log: a.env.Log, Truncate: a.truncate, Describe: a.describe,
 		PreparedBytesMax: int(a.cfg.PreparedStatementsBytes), Limits: queryLimits(&a.cfg),
 	})
+	a.native.budget = a.budget.Child("native transport", a.cfg.InFlightBytesMax)
 	a.server = server.New(server.Options{
 		Engine: a.engine, State: a.cluster, Tracer: (*tracer)(a), Log: a.env.Log,
-		Budget:        a.budget.Child("native transport", a.cfg.InFlightBytesMax),
+		Budget:        a.native.budget,
 		FrameBytesMax: int(a.cfg.FrameBytesMax), ConnectionsMax: a.cfg.ConnectionsMax, ConnectionsPerHost: a.cfg.ConnectionsPerIPMax,
 		IdleTimeout: a.cfg.NativeIdleTimeout, InFlightBytes: int(a.cfg.InFlightPerAddrBytesMax),
 	})
@@ -162,7 +166,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return fmt.Errorf("agent: listen for operators: %w", err)
 	}
 	address := native.Addr()
-	a.native.Store(&address)
+	a.native.address.Store(&address)
 	a.env.Log.Info("serving", "cql", native.Addr().String(), "admin", operators.Addr().String(),
 		"host_id", a.cluster.Self().String(), "startup", a.env.Now().Sub(a.started))
 	ends := make(chan error, 3)
@@ -174,7 +178,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		errs = append(errs, <-ends)
 		cancel() // one room's end is the node's
 	}
-	a.native.Store(nil)
+	a.native.address.Store(nil)
 	return errors.Join(errs...)
 }
 
@@ -196,9 +200,9 @@ func (a *Agent) Close() error {
 	return errors.Join(errs...)
 }
 
-// Addresses are where clients are served now; empty when they are not.
+// Address is where clients are served now; empty when they are not.
 func (a *Agent) Address() string {
-	if addr := a.native.Load(); addr != nil {
+	if addr := a.native.address.Load(); addr != nil {
 		return (*addr).String()
 	}
 	return ""

@@ -118,7 +118,8 @@ func ownership(state *meta.State, keyspace string) (shares, error) {
 		only = p
 	}
 	if only == nil {
-		return shares{shares: primary(state), note: ownsNote}, nil
+		// Without keyspaces of users Cassandra takes this one, and so do we.
+		only = state.Placement("system_traces")
 	}
 	return effective(state, only), nil
 }
@@ -156,18 +157,23 @@ func (a *Agent) info(context.Context, report.Empty) (report.Info, error) {
 		UptimeSeconds: int64(a.env.Now().Sub(a.started).Seconds()), HeapUsedBytes: heap, HeapMaxBytes: limit,
 		OffHeapBytes: a.store.MemoryBytes() + c.BytesUsed, Datacenter: string(self.Datacenter), Rack: string(self.Rack),
 		BootstrapState: "COMPLETED"}
+	if info.LoadBytes == 0 {
+		info.Repaired = 1 // nothing that could be out of repair
+	}
 	for _, name := range []string{"key", "row", "counter"} {
 		info.Caches = append(info.Caches, report.Cache{Name: name})
 	}
 	info.Caches = append(info.Caches, report.Cache{Name: "chunk", Entries: int64(c.Entries), SizeBytes: c.BytesUsed, CapacityBytes: c.LimitBytes,
 		Hits: int64(c.Hits), Requests: int64(c.Hits + c.Misses)})
-	native := a.budget
-	info.Caches = append(info.Caches, report.Cache{Name: "network", SizeBytes: native.Used(), CapacityBytes: native.Limit()})
+	info.Caches = append(info.Caches, report.Cache{Name: "network", SizeBytes: a.native.budget.Used(), CapacityBytes: a.native.budget.Limit()})
 	for _, t := range self.Tokens {
 		info.Tokens = append(info.Tokens, state.Partitioner.Format(t))
 	}
 	return info, nil
 }
+
+// snitchPackage makes a class name of a snitch's.
+const snitchPackage = "org.apache.cassandra.locator."
 
 // heapBytes is what the collector's heap holds and may hold.
 func heapBytes() (used, limit int64) {
@@ -184,7 +190,7 @@ func heapBytes() (used, limit int64) {
 
 func (a *Agent) describeCluster(context.Context, report.Empty) (report.Cluster, error) {
 	state := a.cluster.State()
-	out := report.Cluster{Name: state.ClusterName, Snitch: a.snitch(), DynamicSnitch: false, Partitioner: state.Partitioner.Name(), Live: len(state.Nodes)}
+	out := report.Cluster{Name: state.ClusterName, Snitch: snitchPackage + a.snitch(), DynamicSnitch: false, Partitioner: state.Partitioner.Name(), Live: len(state.Nodes)}
 	counts := map[string]int{}
 	var addresses, endpoints []string
 	for _, n := range state.Nodes {
@@ -211,9 +217,12 @@ func (a *Agent) describeCluster(context.Context, report.Empty) (report.Cluster, 
 
 func (a *Agent) endpoints(_ context.Context, r report.KeyRequest) (report.Endpoints, error) {
 	state := a.cluster.State()
+	if state.Schema.Keyspaces[r.Keyspace] == nil {
+		return report.Endpoints{}, report.Errorf(report.NotFound, "Unknown keyspace '%s'", r.Keyspace)
+	}
 	t := state.Schema.Find(r.Keyspace, r.Table)
 	if t == nil {
-		return report.Endpoints{}, report.Errorf(report.NotFound, "Unknown keyspace/table pair: %s.%s", r.Keyspace, r.Table)
+		return report.Endpoints{}, report.Errorf(report.NotFound, "Unknown table '%s' in keyspace '%s'", r.Table, r.Keyspace)
 	}
 	key, err := parseKey(t, r.Key)
 	if err != nil {
