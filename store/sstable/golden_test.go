@@ -244,14 +244,15 @@ func lineRow(b *strings.Builder, s *schema.Table, r *row.Row) {
 			complexes = complexes[1:]
 		}
 		for len(cells) > 0 && int(cells[0].Column) == i {
-			lineCell(b, c, &cells[0])
+			lineCell(b, c, &cells[0], &r.Liveness)
 			cells = cells[1:]
 		}
 	}
 	b.WriteByte('\n')
 }
 
-func lineCell(b *strings.Builder, c *schema.Column, cell *row.Cell) {
+// lineCell leaves out a time to live that is the row's: so does sstabledump.
+func lineCell(b *strings.Builder, c *schema.Column, cell *row.Cell, l *row.Liveness) {
 	b.WriteString(" " + c.Name)
 	vt := c.Type
 	if c.IsComplex() {
@@ -269,7 +270,7 @@ func lineCell(b *strings.Builder, c *schema.Column, cell *row.Cell) {
 	default:
 		fmt.Fprintf(b, "=%s@%d", plain(vt, cell.Value), cell.Timestamp)
 	}
-	if cell.Flags&row.Expiring != 0 {
+	if cell.Flags&row.Expiring != 0 && cell.TTL != l.TTL {
 		fmt.Fprintf(b, "!%d/%d", cell.TTL, cell.LocalTime)
 	}
 }
@@ -396,9 +397,6 @@ func jsonRow(b *strings.Builder, s *schema.Table, r *dumpRow) {
 		if c.Timestamp == "" {
 			c.Timestamp = live
 		}
-		if c.TTL == 0 && r.Liveness != nil && c.Deletion == nil {
-			c.TTL, c.Expires = r.Liveness.TTL, r.Liveness.Expires
-		}
 		jsonCell(b, byName[c.Name], c)
 	}
 	b.WriteByte('\n')
@@ -437,6 +435,9 @@ func jsonCell(b *strings.Builder, col *schema.Column, c *dumpCell) {
 func jsonPlain(t *types.Type, v any) string {
 	switch t.Kind {
 	case types.Int, types.BigInt, types.SmallInt, types.TinyInt, types.Boolean, types.Text, types.ASCII:
+		if s, ok := v.(string); ok && len([]rune(s)) > 60 {
+			return fmt.Sprintf("(%d characters)", len([]rune(s)))
+		}
 		return fmt.Sprint(v)
 	}
 	return "?"

@@ -3,6 +3,10 @@
 
     make.py HOST DATA_DIR NODETOOL... -- SSTABLEDUMP...
 
+With PREFIX=oa_ in the environment the folders get that prefix, and only those
+tables are made in which format oa differs: for a Cassandra that runs with
+storage_compatibility_mode NONE.
+
 HOST serves CQL, DATA_DIR is its data folder, NODETOOL and SSTABLEDUMP are the
 commands (with their arguments) that run those tools. Needs cassandra-driver.
 Every write names its timestamp, so that the rows come out the same each time;
@@ -86,6 +90,8 @@ add("INSERT INTO %s (k, c, v) VALUES (0, 1, 1) USING TIMESTAMP 1000 AND TTL 1000
 add("UPDATE %s USING TIMESTAMP 2000 AND TTL 200000000 SET w = 3 WHERE k = 0 AND c = 1")
 add("UPDATE %s USING TIMESTAMP 2000 SET w = 3 WHERE k = 0 AND c = 2")
 add("UPDATE %s USING TIMESTAMP 2000 AND TTL 300000000 SET v = 3 WHERE k = 1 AND c = 2")
+if os.environ.get("PREFIX"):
+    add("INSERT INTO %s (k, c, v) VALUES (3, 1, 1) USING TIMESTAMP 1000 AND TTL 600000000")
 
 add = table("columns", "k int, c int, " + ", ".join(f"v{i} int" for i in range(70)) + ", PRIMARY KEY (k, c)")
 for c, cols in enumerate([range(70), [0], [1, 69], range(60), range(5, 70), range(35), range(34), range(36)]):
@@ -127,6 +133,10 @@ def shorten(x):
 
 
 def main(host, data, nodetool, dump):
+    prefix = os.environ.get("PREFIX", "")
+    if prefix:
+        for name in set(TABLES) - {"scalars", "collections", "statics", "deletions", "ttls", "large", "compress_none", "compress_zstd"}:
+            del TABLES[name]
     here = os.path.dirname(os.path.abspath(__file__))
     session = Cluster([host], schema_metadata_enabled=False, token_metadata_enabled=False).connect()
     session.default_timeout = 60
@@ -140,9 +150,9 @@ def main(host, data, nodetool, dump):
             session.execute(s % f"{KS}.{name}")
     subprocess.run(nodetool + ["flush", KS], check=True)
     # What is flushed is LZ4 where the table's compressor is a slow one.
-    subprocess.run(nodetool + ["compact", KS, "compress_zstd", "compress_deflate"], check=True)
+    subprocess.run(nodetool + ["compact", KS] + sorted({"compress_zstd", "compress_deflate"} & set(TABLES)), check=True)
     for name, (columns, options, _) in TABLES.items():
-        out = os.path.join(here, name)
+        out = os.path.join(here, prefix + name)
         shutil.rmtree(out, ignore_errors=True)
         os.makedirs(out)
         for f in glob.glob(f"{data}/{KS}/{name}-*/*.*"):
