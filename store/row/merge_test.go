@@ -132,3 +132,17 @@ func TestNormalize(t *testing.T) {
 		}
 	}
 }
+
+// TestNormalizeRow: so does what a row's own deletions cover, and a row of which
+// nothing is left.
+func TestNormalizeRow(t *testing.T) {
+	table := modelTable(t)
+	k := keepOne(t, decode(t, table, encodeText(t, table, "partition 1\nrow a,2 live=5 v=1@5\nrow a,1 v=1@5 w=x@6 m[1]=x@5 m[2]=y@7")), false)
+	k.Rows[0].Row.Deletion = Deletion{5, 100}
+	k.Rows[1].Row.Deletion = Deletion{5, 100}
+	k.Rows[1].Row.Complex = []ComplexDeletion{{2, Deletion{6, 100}}}
+	want := "partition 1\nrow a,2 del=5/100\nrow a,1 del=5/100 w=x@6 m[]=~@6/100 m[2]=y@7\n"
+	if got := text(t, table, Normalize(false, k.Partition(false))); got != want {
+		t.Fatalf("got\n%s", got)
+	}
+}

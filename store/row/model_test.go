@@ -145,14 +145,29 @@ func randomWrite(r *rand.Rand, t *schema.Table) write {
 	return w
 }
 
+type span struct {
+	start, end Clustering
+	d          Deletion
+}
+
+// openAt finds the strongest deletion on both sides of a place.
+func openAt(spans []span, partition Deletion, order string) (before, after Deletion) {
+	before, after = partition, partition
+	for _, s := range spans {
+		if string(s.start.Order) < order && order <= string(s.end.Order) {
+			before = later(before, s.d)
+		}
+		if string(s.start.Order) <= order && order < string(s.end.Order) {
+			after = later(after, s.d)
+		}
+	}
+	return before, after
+}
+
 // model finds what the writes make.
 func model(t *schema.Table, writes []write) *Kept {
 	k := &Kept{PartitionKey: Key{Bytes: int32Bytes(1)}, Deleted: Live()}
 	k.PartitionKey.Prefix = token.Murmur3Partitioner{}.Prefix(k.PartitionKey.Bytes)
-	type span struct {
-		start, end Clustering
-		d          Deletion
-	}
 	var spans []span
 	type place struct {
 		bound Marker
@@ -179,18 +194,6 @@ func model(t *schema.Table, writes []write) *Kept {
 			about[string(c.Order)] = append(about[string(c.Order)], w)
 		}
 	}
-	openAt := func(order string) (before, after Deletion) {
-		before, after = k.Deleted, k.Deleted
-		for _, s := range spans {
-			if string(s.start.Order) < order && order <= string(s.end.Order) {
-				before = later(before, s.d)
-			}
-			if string(s.start.Order) <= order && order < string(s.end.Order) {
-				after = later(after, s.d)
-			}
-		}
-		return before, after
-	}
 	hide := func(d Deletion) Deletion {
 		if d == k.Deleted {
 			return Live()
@@ -204,7 +207,7 @@ func model(t *schema.Table, writes []write) *Kept {
 	slices.Sort(orders)
 	for _, o := range orders {
 		p := places[o]
-		before, after := openAt(o)
+		before, after := openAt(spans, k.Deleted, o)
 		if p.row == nil {
 			if before != after {
 				p.bound.Before, p.bound.After = hide(before), hide(after)
