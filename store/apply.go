@@ -115,7 +115,9 @@ func (s *Store) logError(err error) error {
 	if errors.As(err, &large) {
 		return helenus.Invalid("Mutation of %d bytes is too large for the maximum size of %d", large.Size, large.Limit)
 	}
-	s.fail(err)
+	if !errors.Is(err, commitlog.ErrClosed) {
+		s.fail(err)
+	}
 	return err
 }
 

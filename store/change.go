@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"helenus/internal/cql/schema"
 	"helenus/store/commitlog"
-	"helenus/store/sstable"
 )
 
 // stored tells whether a table has data here: the virtual ones and those of
@@ -17,22 +17,31 @@ func stored(ks *schema.Keyspace, t *schema.Table) bool {
 	return !ks.Virtual && !t.Virtual && ks.Replication.Class != "LocalStrategy"
 }
 
+// storedTables lists the tables that have data here, always in the same order.
+func storedTables(sch *schema.Schema) []*schema.Table {
+	var out []*schema.Table
+	for _, ks := range sch.Keyspaces {
+		for _, def := range ks.Tables {
+			if stored(ks, def) {
+				out = append(out, def)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *schema.Table) int { return slices.Compare(a.ID[:], b.ID[:]) })
+	return out
+}
+
 // openTables opens the files of all tables.
 func (s *Store) openTables() error {
 	first := s.tables.Load()
 	set := &tableSet{schema: first.schema, epoch: first.epoch, byID: make(map[schema.TableID]*table)}
-	for _, ks := range first.schema.Keyspaces {
-		for _, def := range ks.Tables {
-			if !stored(ks, def) {
-				continue
-			}
-			t, err := s.openTable(def)
-			if err != nil {
-				return err
-			}
-			set.byID[def.ID] = t
-			s.tables.Store(set) // so that a failure later closes what is open
+	for _, def := range storedTables(first.schema) {
+		t, err := s.openTable(def)
+		if err != nil {
+			return err
 		}
+		set.byID[def.ID] = t
+		s.tables.Store(set) // so that a failure later closes what is open
 	}
 	s.tables.Store(set)
 	return nil
@@ -59,29 +68,24 @@ func (s *Store) SetSchema(sch *schema.Schema, epoch uint64) error {
 		return nil
 	}
 	set := &tableSet{schema: sch, epoch: epoch, byID: maps.Clone(old.byID)}
-	for _, ks := range sch.Keyspaces {
-		for _, def := range ks.Tables {
-			if !stored(ks, def) {
-				continue
-			}
-			if t := set.byID[def.ID]; t != nil {
-				if err := t.setDefinition(def); err != nil {
-					return err
-				}
-				continue
-			}
-			t, err := s.openTable(def)
-			if err != nil {
+	for _, def := range storedTables(sch) {
+		if t := set.byID[def.ID]; t != nil {
+			if err := t.setDefinition(def); err != nil {
 				return err
 			}
-			set.byID[def.ID] = t
+			continue
 		}
+		t, err := s.openTable(def)
+		if err != nil {
+			return err
+		}
+		set.byID[def.ID] = t
 	}
 	var dropped []*table
-	for id, t := range set.byID {
-		if sch.Table(id) == nil {
+	for _, t := range s.sortedTables() {
+		if sch.Table(t.id) == nil {
 			dropped = append(dropped, t)
-			delete(set.byID, id)
+			delete(set.byID, t.id)
 		}
 	}
 	s.tables.Store(set)
@@ -114,21 +118,52 @@ func (t *table) setDefinition(def *schema.Table) error {
 	return nil
 }
 
-// drop removes all that a dropped table left.
+// drop removes all that a dropped table left. Nothing of it is read at the next
+// start, so a crash in between leaves at worst a folder behind.
 func (t *table) drop() error {
 	defer t.stopCompaction()()
 	t.working.Lock()
 	defer t.working.Unlock()
-	if err := t.empty(); err != nil {
-		return err
+	v, upTo := t.retire()
+	if v == nil {
+		return nil
 	}
-	t.close()
-	names, err := t.store.opts.FS.List(t.dir)
+	for _, g := range v.memory() {
+		g.writers.Wait()
+	}
+	err := t.store.log.DiscardSync(commitlog.TableID(t.id), upTo)
+	if len(v.files) > 0 {
+		err = errors.Join(err, t.removeFiles(v.files, t.removeDir))
+	} else {
+		err = errors.Join(err, t.removeDir())
+	}
+	v.release()
+	t.store.memory.freed()
 	if err != nil {
 		return fmt.Errorf("store: drop %s: %w", t.def.Load().QualifiedName(), err)
 	}
-	if len(names) > 0 {
-		return nil // snapshots, or files somebody put there: not ours to remove
+	return nil
+}
+
+// retire takes the last view away: no write or read begins after it. All records
+// up to the position are in the view's memtables, or on their way into them.
+func (t *table) retire() (*view, commitlog.Position) {
+	s := t.store
+	s.switching.Lock()
+	defer s.switching.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v := t.view
+	t.view = nil
+	return v, s.log.Appended()
+}
+
+// removeDir removes the folder unless it holds snapshots, or files that somebody
+// put there: those are not ours to remove.
+func (t *table) removeDir() error {
+	names, err := t.store.opts.FS.List(t.dir)
+	if err != nil || len(names) > 0 {
+		return err
 	}
 	return t.store.opts.FS.Remove(t.dir)
 }
@@ -140,38 +175,55 @@ func (s *Store) Truncate(ctx context.Context, id schema.TableID) error {
 	if t == nil {
 		return nil
 	}
-	if err := ctx.Err(); err != nil {
+	defer t.stopCompaction()()
+	if err := t.working.take(ctx); err != nil {
 		return err
 	}
-	defer t.stopCompaction()()
-	t.working.Lock()
 	defer t.working.Unlock()
 	if t.isClosed() {
 		return nil
 	}
-	return t.empty()
+	if err := t.empty(); err != nil {
+		return fmt.Errorf("store: truncate %s: %w", t.def.Load().QualifiedName(), err)
+	}
+	return nil
 }
 
-// empty removes everything written so far: the log's records first, durably, so
-// that a crash between the steps leaves all files or none to be replaced.
+// empty removes everything written so far as one step: were the log's part gone
+// before the files', or these before that, a crash in between would bring back
+// rows that the other part had deleted. So all of it becomes files first, unless
+// there are none.
 func (t *table) empty() error {
-	s := t.store
-	old, upTo := t.swap()
-	old.writers.Wait()
-	if err := s.log.DiscardSync(commitlog.TableID(t.id), upTo); err != nil {
-		return fmt.Errorf("store: truncate %s: %w", t.def.Load().QualifiedName(), err)
-	}
 	v := t.acquire()
-	files := v.files
+	onlyMemory := len(v.files) == 0
 	v.release()
-	txn, err := t.begin(sstable.OpCompaction)
-	if err == nil {
-		err = t.replaceFiles(txn, files, nil)
+	if onlyMemory {
+		return t.emptyMemory()
 	}
-	if err != nil {
-		return fmt.Errorf("store: truncate %s: %w", t.def.Load().QualifiedName(), err)
+	if err := t.flushWorking(); err != nil {
+		return err
 	}
-	t.replace(func(v *view) *view { return &view{active: v.active, files: v.files} })
+	v = t.acquire()
+	defer v.release()
+	if err := t.removeFiles(v.files, func() error { return nil }); err != nil {
+		return err
+	}
+	t.replace(func(v *view) *view { return &view{active: v.active} })
+	return nil
+}
+
+func (t *table) emptyMemory() error {
+	s := t.store
+	upTo := t.swap()
+	v := t.acquire()
+	defer v.release()
+	for _, g := range v.flushing {
+		g.writers.Wait()
+	}
+	if err := s.log.DiscardSync(commitlog.TableID(t.id), upTo); err != nil {
+		return err
+	}
+	t.replace(func(v *view) *view { return &view{active: v.active} })
 	s.memory.freed()
 	return nil
 }

@@ -67,7 +67,7 @@ func (s *Store) Compact(ctx context.Context, id schema.TableID) error {
 	if t == nil {
 		return nil
 	}
-	if err := t.flush(); err != nil {
+	if err := t.flush(ctx); err != nil {
 		return err
 	}
 	_, err := t.compact(ctx, func(tables []compact.Info, now compact.Situation, _ compact.Options) *compact.Task {
@@ -82,7 +82,9 @@ type picker func([]compact.Info, compact.Situation, compact.Options) *compact.Ta
 // compact runs one task of the picker's choice; did is false when there was
 // nothing to do.
 func (t *table) compact(ctx context.Context, pick picker) (did bool, err error) {
-	t.compacting.Lock()
+	if err := t.compacting.take(ctx); err != nil {
+		return false, err
+	}
 	defer t.compacting.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -149,6 +151,9 @@ func (t *table) runTask(ctx context.Context, v *view, def *schema.Table, options
 	started := s.opts.Now()
 	result, err := compact.Run(ctx, job)
 	if err != nil {
+		if errors.Is(err, sstable.ErrInDoubt) {
+			s.fail(err)
+		}
 		return err
 	}
 	if err := t.finishCompaction(job, result); err != nil {

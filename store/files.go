@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"slices"
 	"sync/atomic"
 
 	"helenus/store/commitlog"
@@ -64,10 +63,11 @@ func (t *table) descriptor(maxLocalTime int64) sstable.Descriptor {
 	return sstable.Descriptor{Version: sstable.VersionFor(maxLocalTime), ID: sstable.SequenceID(t.sequence.Add(1))}
 }
 
-// writeMemtable makes a set of files of a memtable; upTo is zero during replay.
+// writeMemtable makes a set of files of a memtable; none when all its columns
+// have been dropped. upTo is zero during replay.
 func (t *table) writeMemtable(g *generation, upTo commitlog.Position) (*sstable.Table, error) {
 	s := t.store
-	stats := g.m.Stats()
+	started, stats := s.opts.Now(), g.m.Stats()
 	o := sstable.WriterOptions{FS: s.opts.FS, Dir: t.dir, Table: t.def.Load(), Partitioner: s.opts.Partitioner,
 		Descriptor: t.descriptor(stats.MaxLocalDeletionTime), Keys: int64(stats.Partitions), HostID: s.opts.HostID}
 	if upTo != (commitlog.Position{}) {
@@ -83,12 +83,19 @@ func (t *table) writeMemtable(g *generation, upTo commitlog.Position) (*sstable.
 		return nil, joined(err, txn.Abort())
 	}
 	if err := txn.Commit(); err != nil {
+		s.fail(err) // whether the file is there is open until a restart
 		return nil, err
 	}
 	if err := txn.Release(); err != nil || meta == nil {
 		return nil, err
 	}
-	return t.openFile(o.Descriptor)
+	file, err := t.openFile(o.Descriptor)
+	if err != nil {
+		return nil, err
+	}
+	s.opts.Log.Info("flushed", "table", o.Table.QualifiedName(), "partitions", stats.Partitions, "memory_bytes", stats.Mapped,
+		"file_bytes", file.Bytes(), "took", s.opts.Now().Sub(started))
+	return file, nil
 }
 
 // begin makes a transaction on the table's files.
@@ -107,34 +114,34 @@ func filePosition(p commitlog.Position) sstable.Position {
 	return sstable.Position{Segment: int64(p.Segment), Offset: int32(p.Offset)}
 }
 
-// replaceFiles makes old files give way to new ones in one step that a crash
-// cannot halve. txn has recorded the new ones. The old ones are removed when
-// the last reader of any of them is done.
-func (t *table) replaceFiles(txn *sstable.Txn, old, fresh []*sstable.Table) error {
-	remove := make([]sstable.Descriptor, len(old))
-	for i, f := range old {
+// removeFiles takes files out of service in one step that a crash cannot halve.
+// They are removed when the last reader of any of them is done; then done is
+// called.
+func (t *table) removeFiles(files []*sstable.Table, done func() error) error {
+	remove := make([]sstable.Descriptor, len(files))
+	for i, f := range files {
 		remove[i] = f.Descriptor()
 	}
+	txn, err := t.begin(sstable.OpCompaction)
+	if err != nil {
+		return err
+	}
 	if err := txn.Commit(remove...); err != nil {
+		t.store.fail(err) // whether they are there is open until a restart
 		return err
 	}
 	left := new(atomic.Int32)
-	left.Store(int32(len(old)))
-	for _, f := range old {
+	left.Store(int32(len(files)))
+	for _, f := range files {
 		f.MarkObsolete(func() error {
 			if left.Add(-1) > 0 {
 				return nil
 			}
-			return txn.Release()
+			if err := txn.Release(); err != nil {
+				return err
+			}
+			return done()
 		})
-	}
-	t.replace(func(v *view) *view {
-		files := slices.DeleteFunc(slices.Clone(v.files), func(f *sstable.Table) bool { return slices.Contains(old, f) })
-		return &view{active: v.active, flushing: v.flushing, files: append(files, fresh...)}
-	})
-	t.unref(fresh)
-	if len(old) == 0 {
-		return txn.Release()
 	}
 	return nil
 }

@@ -18,17 +18,14 @@ func (s *Store) Flush(ctx context.Context, id schema.TableID) error {
 	if t == nil {
 		return nil
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return t.flush()
+	return t.flush(ctx)
 }
 
 // FlushAll flushes every table.
 func (s *Store) FlushAll(ctx context.Context) error {
 	var errs []error
-	for _, t := range s.tables.Load().byID {
-		errs = append(errs, s.Flush(ctx, t.id))
+	for _, t := range s.sortedTables() {
+		errs = append(errs, t.flush(ctx))
 	}
 	return errors.Join(errs...)
 }
@@ -51,7 +48,7 @@ func (s *Store) flushLoop(ctx context.Context) {
 			if t == nil {
 				break
 			}
-			if err := t.flush(); err != nil {
+			if err := t.flush(ctx); err != nil && !errors.Is(err, context.Canceled) {
 				s.fail(fmt.Errorf("store: flush: %w", err))
 			}
 		}
@@ -63,7 +60,7 @@ func (s *Store) flushCandidate() *table {
 	if s.memory.over() {
 		var largest *table
 		var bytes int64
-		for _, t := range s.tables.Load().byID {
+		for _, t := range s.sortedTables() {
 			if n := t.memoryBytes(); n > bytes {
 				largest, bytes = t, n
 			}
@@ -72,6 +69,7 @@ func (s *Store) flushCandidate() *table {
 	}
 	if s.opts.LogBytesMax > 0 && s.log.TotalSize() > s.opts.LogBytesMax {
 		ids, _ := s.log.OldestDirty()
+		slices.SortFunc(ids, func(a, b commitlog.TableID) int { return slices.Compare(a[:], b[:]) })
 		for _, id := range ids {
 			if t := s.table(schema.TableID(id)); t != nil {
 				return t
@@ -91,44 +89,67 @@ func (t *table) memoryBytes() int64 {
 }
 
 // swap puts a fresh memtable in place of the active one. All records up to the
-// returned position are in the old one, or on their way into it.
-func (t *table) swap() (old *generation, upTo commitlog.Position) {
+// returned position are in memtables that are being flushed, or on their way
+// into them.
+func (t *table) swap() (upTo commitlog.Position) {
 	s := t.store
 	s.switching.Lock()
 	defer s.switching.Unlock()
 	upTo = s.log.Appended()
 	fresh := t.newGeneration(upTo)
 	t.replace(func(v *view) *view {
-		old = v.active
-		return &view{active: fresh, flushing: append(slices.Clone(v.flushing), old), files: v.files}
+		v.active.upper = upTo
+		return &view{active: fresh, flushing: append(slices.Clone(v.flushing), v.active), files: v.files}
 	})
 	fresh.m.Unref() // the view has its own
-	return old, upTo
+	return upTo
 }
 
-// flush makes a file of the active memtable.
-func (t *table) flush() error {
-	t.working.Lock()
+// flush makes files of all that is in memory.
+func (t *table) flush(ctx context.Context) error {
+	if err := t.working.take(ctx); err != nil {
+		return err
+	}
 	defer t.working.Unlock()
 	if t.isClosed() {
 		return nil
 	}
-	old, upTo := t.swap()
-	old.writers.Wait()
-	var file *sstable.Table
-	var err error
-	if !old.m.IsEmpty() {
-		started, stats := t.store.opts.Now(), old.m.Stats()
-		if file, err = t.writeMemtable(old, upTo); err != nil {
+	return t.flushWorking()
+}
+
+// flushWorking flushes the active memtable, and before it those whose flush has
+// failed earlier: the log forgets a table's records from the oldest on. The
+// caller has t.working.
+func (t *table) flushWorking() error {
+	t.swap()
+	v := t.acquire()
+	defer v.release()
+	for _, g := range v.flushing {
+		g.writers.Wait()
+		if err := t.flushGeneration(g); err != nil {
 			return fmt.Errorf("store: flush %s: %w", t.def.Load().QualifiedName(), err)
 		}
-		t.store.stats.Flushes.Add(1)
-		t.store.opts.Log.Info("flushed", "table", t.def.Load().QualifiedName(), "partitions", stats.Partitions,
-			"memory_bytes", stats.Mapped, "file_bytes", file.Bytes(), "took", t.store.opts.Now().Sub(started))
 	}
+	return nil
+}
+
+// flushGeneration writes one memtable. The log forgets its records durably
+// before the file can take part in a compaction: were they replayed after a
+// tombstone in another file that covers them has gone, they would live again.
+func (t *table) flushGeneration(g *generation) error {
+	s := t.store
+	var file *sstable.Table
+	var err error
+	if !g.m.IsEmpty() {
+		if file, err = t.writeMemtable(g, g.upper); err != nil {
+			return err
+		}
+		s.stats.Flushes.Add(1)
+	}
+	err = s.log.DiscardSync(commitlog.TableID(t.id), g.upper)
 	t.replace(func(v *view) *view {
 		next := &view{active: v.active, files: v.files}
-		next.flushing = slices.DeleteFunc(slices.Clone(v.flushing), func(g *generation) bool { return g == old })
+		next.flushing = slices.DeleteFunc(slices.Clone(v.flushing), func(other *generation) bool { return other == g })
 		if file != nil {
 			next.files = append(slices.Clone(v.files), file)
 		}
@@ -137,10 +158,10 @@ func (t *table) flush() error {
 	if file != nil {
 		t.unref([]*sstable.Table{file}) // the view has its own
 	}
-	t.store.memory.freed()
-	t.store.wakeCompaction()
-	if err := t.store.log.Discard(commitlog.TableID(t.id), upTo, nil); err != nil {
-		return fmt.Errorf("store: discard log of %s: %w", t.def.Load().QualifiedName(), err)
+	s.memory.freed()
+	s.wakeCompaction()
+	if err != nil {
+		return fmt.Errorf("discard of its log: %w", err)
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package store
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"helenus/store/commitlog"
 	"helenus/store/row"
@@ -9,14 +11,17 @@ import (
 )
 
 // replay brings back what the log has and files do not. A table whose memtable
-// grows too large meanwhile is written to a file without telling the log: at
-// worst the next start reads those records once more, which changes nothing.
+// grows too large meanwhile is written to a file; the log is told at the end,
+// before a compaction can see that file (see flushGeneration).
 func (s *Store) replay() error {
 	started := s.opts.Now()
 	gone := make(map[commitlog.TableID]commitlog.Position)
 	stats, err := s.log.Replay(func(r *commitlog.Record) error {
 		for m := row.ReadMutation(r.Payload); ; {
 			update, ok := m.Next()
+			if !ok && m.Err() == nil && s.memory.over() {
+				return s.relieve(r.Pos) // between two records, never within one
+			}
 			if !ok {
 				return m.Err()
 			}
@@ -29,8 +34,17 @@ func (s *Store) replay() error {
 		return fmt.Errorf("store: replay: %w", err)
 	}
 	// What belongs to tables that were dropped would hold the log back for ever.
-	for id, upTo := range gone {
-		if err := s.log.Discard(id, upTo, nil); err != nil {
+	ids := slices.SortedFunc(maps.Keys(gone), func(a, b commitlog.TableID) int { return slices.Compare(a[:], b[:]) })
+	for _, id := range ids {
+		if err := s.log.Discard(id, gone[id], nil); err != nil {
+			return fmt.Errorf("store: replay: %w", err)
+		}
+	}
+	for _, t := range s.sortedTables() {
+		if t.relieved == (commitlog.Position{}) {
+			continue
+		}
+		if err := s.log.DiscardSync(commitlog.TableID(t.id), t.relieved); err != nil {
 			return fmt.Errorf("store: replay: %w", err)
 		}
 	}
@@ -54,31 +68,32 @@ func (s *Store) replayUpdate(r *commitlog.Record, update []byte, gone map[commit
 	if r.Covered(commitlog.TableID(id)) {
 		return nil // in a file
 	}
-	if err := t.apply(t.view.active, update); err != nil {
-		return err
-	}
-	if s.memory.over() {
-		return s.relieve()
-	}
-	return nil
+	return t.apply(t.view.active, update)
 }
 
-// relieve writes the largest memtable to a file during replay.
-func (s *Store) relieve() error {
+// relieve writes the largest memtable to a file during replay; at is the last
+// record that was replayed.
+func (s *Store) relieve(at commitlog.Position) error {
 	t := s.flushCandidate()
 	if t == nil {
 		return nil
 	}
-	old := t.view.active
-	file, err := t.writeMemtable(old, commitlog.Position{})
+	file, err := t.writeMemtable(t.view.active, commitlog.Position{})
 	if err != nil {
 		return err
 	}
+	t.relieved = at
 	fresh := t.newGeneration(commitlog.Position{})
 	t.replace(func(v *view) *view {
-		return &view{active: fresh, files: append(v.files[:len(v.files):len(v.files)], file)}
+		next := &view{active: fresh, files: v.files}
+		if file != nil {
+			next.files = append(slices.Clone(v.files), file)
+		}
+		return next
 	})
 	fresh.m.Unref()
-	t.unref([]*sstable.Table{file})
+	if file != nil {
+		t.unref([]*sstable.Table{file})
+	}
 	return nil
 }

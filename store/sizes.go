@@ -7,7 +7,7 @@ func (s *Store) CacheStats() cache.Stats { return s.cache.Stats() }
 
 // DataBytes is the uncompressed size of all files' rows.
 func (s *Store) DataBytes() (n int64) {
-	for _, t := range s.tables.Load().byID {
+	for _, t := range s.sortedTables() {
 		v := t.acquire()
 		if v == nil {
 			continue

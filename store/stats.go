@@ -34,7 +34,7 @@ type TableInfo struct {
 // Tables lists all tables with their sizes.
 func (s *Store) Tables() []TableInfo {
 	var out []TableInfo
-	for _, t := range s.tables.Load().byID {
+	for _, t := range s.sortedTables() {
 		v := t.acquire()
 		if v == nil {
 			continue

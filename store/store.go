@@ -71,7 +71,7 @@ type Store struct {
 	switching sync.RWMutex
 
 	tables atomic.Pointer[tableSet]
-	change sync.Mutex // guards changes of tables
+	change turn // whose holder changes tables
 
 	memory memory
 	wake   chan struct{} // compaction: something changed
@@ -96,7 +96,7 @@ var ErrClosed = errors.New("store: closed")
 // rather than start without something that was acknowledged. epoch orders the
 // schema among those that SetSchema brings.
 func Open(opts Options, sch *schema.Schema, epoch uint64) (*Store, error) {
-	s := &Store{opts: opts, wake: make(chan struct{}, 1)}
+	s := &Store{opts: opts, wake: make(chan struct{}, 1), change: newTurn()}
 	for _, dir := range []string{opts.DataDir, opts.LogDir} {
 		if err := opts.FS.MkdirAll(dir); err != nil {
 			return nil, fmt.Errorf("store: make folder %s: %w", dir, err)
@@ -156,7 +156,7 @@ func (s *Store) closeParts() error {
 	if s.log != nil {
 		errs = append(errs, s.log.Close())
 	}
-	for _, t := range s.tables.Load().byID {
+	for _, t := range s.sortedTables() {
 		t.close()
 	}
 	s.cache.Close()

@@ -22,10 +22,10 @@ type table struct {
 
 	// working is held through a flush, truncation or the replacement at the end
 	// of a compaction, so that they come one after the other.
-	working sync.Mutex
+	working turn
 
 	// compacting is held through a compaction; it is taken before working.
-	compacting sync.Mutex
+	compacting turn
 
 	mu               sync.Mutex // guards what follows
 	view             *view
@@ -33,6 +33,9 @@ type table struct {
 
 	sequence atomic.Uint64 // of the newest set of files
 	updates  sync.Pool     // *row.Update
+
+	// relieved is the last record that a file written during replay may hold.
+	relieved commitlog.Position
 }
 
 // view is what a reader sees: it never changes, and lives as long as somebody
@@ -50,10 +53,11 @@ type generation struct {
 	m       *memtable.Memtable
 	writers sync.WaitGroup
 	lower   commitlog.Position // before its first record
+	upper   commitlog.Position // its last record, or behind it; set by swap
 }
 
 func newTable(s *Store, def *schema.Table) *table {
-	t := &table{store: s, id: def.ID, dir: tableDir(s.opts.DataDir, def)}
+	t := &table{store: s, id: def.ID, dir: tableDir(s.opts.DataDir, def), working: newTurn(), compacting: newTurn()}
 	t.updates.New = func() any { return new(row.Update) }
 	t.def.Store(def)
 	t.view = &view{t: t, active: t.newGeneration(commitlog.Position{})}
@@ -119,8 +123,8 @@ func (t *table) replace(make func(old *view) *view) {
 	old.release()
 }
 
-// pin names the memtable for a write; nil when the table was dropped. The caller holds Store.switching for
-// reading until the record is in the log.
+// pin names the memtable for a write; nil when the table was dropped. The caller
+// holds Store.switching for reading until the record is in the log.
 func (t *table) pin() *generation {
 	t.mu.Lock()
 	defer t.mu.Unlock()

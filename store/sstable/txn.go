@@ -120,6 +120,9 @@ func (t *Txn) Add(d Descriptor) error {
 
 var errEnded = errors.New("the transaction has ended")
 
+// ErrInDoubt is in the error of a Commit that may have happened all the same.
+var ErrInDoubt = errors.New("the outcome is open until a restart")
+
 // Commit records the removal of sets and makes it, with all that was added,
 // valid. When it fails the outcome is open: whoever called must not go on with
 // either the old sets or the new ones before Recover has decided.
@@ -141,7 +144,7 @@ func (t *Txn) Commit(remove ...Descriptor) error {
 		}
 	}
 	if err := t.write(txnRecord{kind: txnCommit}); err != nil {
-		return t.wrap("commit", err)
+		return t.wrap("commit", fmt.Errorf("%w: %w", ErrInDoubt, err))
 	}
 	t.remove, t.ended = remove, true
 	return nil
