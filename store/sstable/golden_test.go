@@ -111,7 +111,7 @@ func TestGoldenTablesRewritten(t *testing.T) {
 			if tab.info != nil {
 				w.table.Options.Compression = tab.info.options()
 			}
-			o := w.options(NB)
+			o := w.options(d.Version)
 			o.Descriptor.ID, o.Keys, o.Bases = "99", tab.Keys(), tab.meta.Bases()
 			if _, err := Write(o, tab.Scan(allRows(), ReadOptions{})); err != nil {
 				t.Fatal(err)

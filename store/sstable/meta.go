@@ -327,6 +327,13 @@ func (m *Meta) decodeStats(b []byte, l layout) error {
 		m.HasPartitionDeletions = d.flag()
 		m.FirstKey, m.LastKey = d.blockV(), d.blockV()
 		d.float()
+		// Cassandra takes each bin above for four bytes longer than it is, and
+		// leaves so many zeros at the end.
+		for range m.DropTimes {
+			if d.err == nil && d.at < len(b) && d.u32() != 0 {
+				d.failf("no zeros at the end")
+			}
+		}
 	}
 	d.end()
 	if d.err == nil && len(m.MinClustering) > len(m.header.clustering) {

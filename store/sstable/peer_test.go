@@ -117,7 +117,7 @@ func TestPeerAcceptsOurFiles(t *testing.T) {
 	c := peer.Start(t, peer.Options{})
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	conn, err := client.Connect(ctx, c.Address()+":9042", client.Config{Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+	conn, err := client.Connect(ctx, net.JoinHostPort(c.Address(), "9042"), client.Config{Dial: func(ctx context.Context, addr string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", addr)
 	}})
 	if err != nil {

@@ -144,6 +144,7 @@ func (t *Txn) Commit(remove ...Descriptor) error {
 		}
 	}
 	if err := t.write(txnRecord{kind: txnCommit}); err != nil {
+		t.ended = true // an Abort behind a COMMIT would say both
 		return t.wrap("commit", fmt.Errorf("%w: %w", ErrInDoubt, err))
 	}
 	t.remove, t.ended = remove, true
