@@ -1,6 +1,8 @@
 package server
 
 import (
+	"sync"
+
 	"helenus"
 	"helenus/agent/query"
 	"helenus/internal/cql/proto"
@@ -11,6 +13,7 @@ import (
 type call struct {
 	conn   *conn
 	stream int16
+	cost   int // bytes charged for it
 
 	body    []byte
 	decoded proto.Request
@@ -23,27 +26,27 @@ type call struct {
 	traced  func()
 }
 
-// bodyMax is the largest request or answer whose room is kept in the pool.
-const bodyMax = 64 << 10
+const (
+	// callBytes is what a call itself costs, whatever its body: its own size and
+	// an allowance for what the engine hangs on it.
+	callBytes = 4 << 10
+	// bodyMax and valuesMax bound what is kept in the pool.
+	bodyMax   = 64 << 10
+	valuesMax = 1 << 10
+)
 
-// start runs a QUERY, PREPARE, EXECUTE or BATCH.
+// start runs a QUERY, PREPARE, EXECUTE or BATCH. The call may be over, and be
+// somebody else's, before Execute returns.
 func (c *conn) start(e proto.Envelope) {
-	k := c.server.calls.Get().(*call)
-	k.conn, k.stream = c, e.Stream
-	k.body = append(k.body[:0], e.Body...)
-	k.answer = k.answer[:0]
-	k.extras, k.traced = proto.Extras{}, nil
-	e.Body = k.body
-	if !c.server.opts.Budget.Charge(int64(len(k.body))) {
+	cost := callBytes + len(e.Body)
+	if !c.admit(cost) {
 		c.answerError(e.Version, e.Stream, overloaded())
-		k.release()
 		return
 	}
-	c.mu.Lock()
-	c.inFlight++
-	c.owed += len(k.body)
-	c.mu.Unlock()
-	c.server.stats.InFlight.Add(1)
+	k := c.server.calls.Get().(*call)
+	k.conn, k.stream, k.cost = c, e.Stream, cost
+	k.body = append(k.body[:0], e.Body...)
+	e.Body = k.body
 	if err := k.decoded.Decode(e); err != nil {
 		k.fail(err)
 		return
@@ -53,6 +56,26 @@ func (c *conn) start(e proto.Envelope) {
 		k.trace()
 	}
 	c.server.opts.Engine.Execute(&k.request)
+}
+
+// admit charges a request before anything is kept of it.
+func (c *conn) admit(cost int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if need := c.owedLocked() + cost - c.charged; need > 0 {
+		b := c.server.opts.Budget
+		n := max(need, chargeBytes)
+		if !b.Charge(int64(n)) {
+			if n = need; !b.Charge(int64(n)) {
+				return false
+			}
+		}
+		c.charged += n
+	}
+	c.inFlight++
+	c.bodies += cost
+	c.pressed = c.out.Len() >= flushBytes || c.fullLocked()
+	return true
 }
 
 // fill turns the decoded frame into a request.
@@ -124,7 +147,9 @@ func (k *call) RequestDone(r *query.Request) {
 	case query.ResultVoid:
 		k.answer = proto.AppendVoid(k.answer[:0])
 	case query.ResultSetKeyspace:
-		k.answer = proto.AppendSetKeyspace(k.answer[:0], res.Keyspace)
+		keyspace := res.Keyspace
+		k.conn.keyspace.Store(&keyspace)
+		k.answer = proto.AppendSetKeyspace(k.answer[:0], keyspace)
 	case query.ResultPrepared:
 		k.answer = appendPrepared(k.answer[:0], v, res.Prepared)
 	case query.ResultSchemaChange:
@@ -140,32 +165,33 @@ func (k *call) fail(err *helenus.Error) {
 	k.send(proto.OpError)
 }
 
-// send hands the answer over and puts the call back into the pool.
+// send hands the answer over and puts the call back into the pool. It is all
+// that a completion costs its goroutine, which may be the commit log's: it
+// never waits for the client.
 func (k *call) send(op proto.Opcode) {
 	c := k.conn
 	c.mu.Lock()
 	c.inFlight--
-	c.owed -= len(k.body)
-	if !c.closed {
-		c.appendLocked(proto.Header{Version: c.version, Response: true, Stream: k.stream, Op: op}, k.answer, &k.extras)
-		c.wakeWriterLocked()
-	}
-	c.room.Broadcast()
+	c.bodies -= k.cost
+	c.appendLocked(proto.Header{Version: c.version, Response: true, Stream: k.stream, Op: op}, k.answer, &k.extras)
+	c.wakeWriterLocked()
+	c.progressLocked()
 	c.mu.Unlock()
-	c.server.stats.InFlight.Add(-1)
-	c.server.opts.Budget.Release(int64(len(k.body)))
-	k.release()
+	k.release(&c.server.calls)
 }
 
-func (k *call) release() {
-	pool := &k.conn.server.calls
-	k.conn = nil
-	if cap(k.body) > bodyMax {
-		k.body = nil
+func (k *call) release(pool *sync.Pool) {
+	if cap(k.body) > bodyMax || cap(k.values) > valuesMax {
+		return // one large request must not make a pooled call large for ever
 	}
 	if cap(k.answer) > bodyMax {
 		k.answer = nil
 	}
+	clear(k.names)
+	r := &k.request
+	clear(r.Batch)
+	r.Session, r.Trace, r.Text, r.Result = nil, nil, "", query.Result{}
+	k.conn, k.extras, k.traced = nil, proto.Extras{}, nil
 	pool.Put(k)
 }
 

@@ -9,8 +9,8 @@ import (
 	"helenus/internal/cql/proto"
 )
 
-// control handles the messages about the connection itself; false ends it.
-func (c *conn) control(e proto.Envelope) bool {
+// control handles the messages about the connection itself.
+func (c *conn) control(e proto.Envelope) {
 	q := &c.request
 	switch e.Op {
 	case proto.OpOptions:
@@ -20,28 +20,27 @@ func (c *conn) control(e proto.Envelope) bool {
 			{Key: "CQL_VERSION", Values: []string{helenus.CQLVersion}},
 		}))
 	case proto.OpStartup:
-		return c.startup(e, q)
+		c.startup(e, q)
 	case proto.OpRegister:
 		c.register(e, q)
 	case proto.OpAuthResponse:
 		c.answerError(e.Version, e.Stream, helenus.Errorf(helenus.CodeProtocol,
 			"Unexpected message AUTH_RESPONSE, this node asks for no authentication"))
 	}
-	return true
 }
 
 // startup agrees on compression and framing. The answer still goes out the old
 // way, everything after it the new way.
-func (c *conn) startup(e proto.Envelope, q *proto.Request) bool {
+func (c *conn) startup(e proto.Envelope, q *proto.Request) {
 	if c.ready {
 		c.answerError(e.Version, e.Stream, helenus.Errorf(helenus.CodeProtocol,
 			"Unexpected message STARTUP, the connection is already initialized"))
-		return true
+		return
 	}
 	s, err := q.Startup()
 	if err != nil {
 		c.answerError(e.Version, e.Stream, err)
-		return true
+		return
 	}
 	c.driver.Store(&s)
 	c.answer(e.Version, e.Stream, proto.OpReady, nil)
@@ -52,7 +51,6 @@ func (c *conn) startup(e proto.Envelope, q *proto.Request) bool {
 	c.decoder.SetFraming(s.Framing(e.Version))
 	c.decoder.SetCompression(s.Compression)
 	c.ready = true
-	return true
 }
 
 func (c *conn) register(e proto.Envelope, q *proto.Request) {
@@ -65,12 +63,15 @@ func (c *conn) register(e proto.Envelope, q *proto.Request) {
 		}
 		bits |= bit
 	}
-	c.events.Store(c.events.Load() | uint32(bits))
 	c.answer(e.Version, e.Stream, proto.OpReady, nil)
+	c.events.Or(uint32(bits)) // after the answer, so that no event overtakes it
 }
 
 // trace begins a tracing session for the request, whose end is the answer.
 func (k *call) trace() {
+	if k.conn.server.opts.Tracer == nil {
+		return
+	}
 	d := &k.decoded
 	request := "Execute CQL3 query"
 	parameters := map[string]string{"consistency_level": d.Params.Consistency.String(), "serial_consistency_level": d.Params.Serial.String()}

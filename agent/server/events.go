@@ -55,17 +55,17 @@ func (s *Server) push(bit eventBits, e *proto.Event) {
 }
 
 func (c *conn) push(e *proto.Event) {
+	body := proto.AppendEvent(nil, c.version, e)
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return
+	deaf := c.unreadLocked() > c.server.opts.InFlightBytes
+	if !deaf {
+		c.appendLocked(proto.Header{Version: c.version, Response: true, Stream: proto.EventStream, Op: proto.OpEvent}, body, nil)
+		c.wakeWriterLocked()
 	}
-	// A client that does not read has had its chance: it asks for the schema
-	// anew when it comes back.
-	if c.owed > c.server.opts.InFlightBytes {
-		return
+	c.mu.Unlock()
+	// A client that misses an event must not stay: it would never learn of the
+	// change. When it comes back it asks for everything anew.
+	if deaf {
+		c.close()
 	}
-	c.appendLocked(proto.Header{Version: c.version, Response: true, Stream: proto.EventStream, Op: proto.OpEvent},
-		proto.AppendEvent(nil, c.version, e), nil)
-	c.wakeWriterLocked()
 }

@@ -1,24 +1,23 @@
 package server
 
 import (
-	"time"
-
 	"helenus"
 	"helenus/internal/cql/proto"
 )
 
-// writeTimeout is how long a client may leave its answers unread.
-const writeTimeout = 30 * time.Second
-
 // flush ends the reader's round: what was answered inline leaves in one write,
 // unless somebody else is at it.
 func (c *conn) flush() {
+	told := c.count.Load()
+	c.count.Store(c.requests)
+	c.server.stats.Requests.Add(c.requests - told)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.draining = false
 	if !c.writing {
 		c.writeLocked()
 	}
+	c.settleLocked()
 }
 
 // writeLocked writes until nothing waits. It lets go of the lock while the
@@ -26,30 +25,43 @@ func (c *conn) flush() {
 func (c *conn) writeLocked() {
 	c.writing = true
 	for !c.closed && c.out.Len() > 0 {
-		// Owed counts bytes before compression, as appendLocked does.
-		taken := c.out.Len()
 		b := c.out.Take(c.spare)
+		c.unwritten = len(b)
 		c.mu.Unlock()
-		err := c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
-		if err == nil {
-			_, err = c.nc.Write(b)
+		err := c.write(b)
+		if err != nil {
+			c.note(err)
+			c.close()
 		}
 		c.mu.Lock()
 		c.spare = keep(b)
-		c.owed -= taken
-		c.room.Signal()
-		if err != nil {
-			c.mu.Unlock()
-			c.note(err)
-			c.close()
-			c.mu.Lock()
-		}
+		c.unwritten = 0
+		c.progressLocked()
 	}
 	c.writing = false
+	c.settleLocked()
+	c.room.Signal() // the reader may wait for the end of writing: part, end
+}
+
+// writeBytesMax is the most that is given to the socket at once, so that the
+// watchdog sees a slow client make progress.
+const writeBytesMax = 1 << 20
+
+func (c *conn) write(b []byte) error {
+	c.moved.Add(1)
+	for len(b) > 0 {
+		n, err := c.nc.Write(b[:min(len(b), writeBytesMax)])
+		if err != nil {
+			return err
+		}
+		c.moved.Add(1)
+		b = b[n:]
+	}
+	return nil
 }
 
 // spareMax is the largest buffer that a connection keeps between writes.
-const spareMax = 256 << 10
+const spareMax = 2 * flushBytes
 
 func keep(b []byte) []byte {
 	if cap(b) > spareMax {
@@ -76,7 +88,7 @@ func (c *conn) wakeWriterLocked() {
 	}
 	select {
 	case c.wake <- struct{}{}:
-	default:
+	default: // it has been told and has not looked yet
 	}
 }
 
@@ -86,12 +98,20 @@ func (c *conn) answer(v proto.Version, stream int16, op proto.Opcode, body []byt
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.appendLocked(proto.Header{Version: v, Response: true, Stream: stream, Op: op}, body, nil)
+	c.pressed = c.out.Len() >= flushBytes || c.fullLocked()
 }
 
+// appendLocked adds an answer to what has to be written. Answers exist already,
+// so they are charged whether or not there is room: new requests pay for it.
 func (c *conn) appendLocked(h proto.Header, body []byte, x *proto.Extras) {
-	before := c.out.Len()
+	if c.closed {
+		return
+	}
 	c.out.End(append(c.out.Begin(h), body...), x)
-	c.owed += c.out.Len() - before
+	if d := c.owedLocked() - c.charged; d > 0 {
+		c.server.opts.Budget.Force(int64(d))
+		c.charged += d
+	}
 }
 
 func (c *conn) answerError(v proto.Version, stream int16, err *helenus.Error) {

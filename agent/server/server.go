@@ -3,9 +3,12 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,13 +45,16 @@ type Options struct {
 	Budget *budget.Budget // bytes of requests and answers of all connections
 
 	FrameBytesMax      int
-	ConnectionsMax     int // below 1: no limit
-	ConnectionsPerHost int // below 1: no limit
-	IdleTimeout        time.Duration
+	ConnectionsMax     int           // below 1: no limit
+	ConnectionsPerHost int           // below 1: no limit
+	IdleTimeout        time.Duration // below 1: none; otherwise up to a quarter longer
 	// InFlightBytes is how much one connection may have in requests not answered
-	// and answers not read before the server stops reading from it.
+	// and answers not read before the server stops reading from it; below 1 means
+	// inFlightBytesDefault.
 	InFlightBytes int
 }
+
+const inFlightBytesDefault = 8 << 20
 
 // Server serves clients.
 type Server struct {
@@ -76,6 +82,9 @@ type Stats struct {
 
 // New makes a Server.
 func New(opts Options) *Server {
+	if opts.InFlightBytes < 1 {
+		opts.InFlightBytes = inFlightBytesDefault
+	}
 	s := &Server{opts: opts, conns: make(map[*conn]struct{}), hosts: make(map[netip.Addr]int)}
 	s.calls.New = func() any { return new(call) }
 	return s
@@ -84,49 +93,48 @@ func New(opts Options) *Server {
 // Stats gives the counters; they are live.
 func (s *Server) Stats() *Stats { return &s.stats }
 
-// Run accepts connections until ctx ends, then closes them all and waits.
+// Run accepts connections until ctx ends, then closes them all and waits for
+// their requests. Its error is why it could not go on accepting.
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.run.Add(1)
-	go func() { defer s.run.Done(); s.watch(ctx) }()
+	s.run.Go(func() { s.watch(ctx) })
+	s.run.Go(func() { s.watchdog(ctx) })
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() }) // ends Accept
 	defer stop()
-	var err error
-	for ctx.Err() == nil {
-		var nc net.Conn
-		if nc, err = ln.Accept(); err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				break
-			}
-			s.opts.Log.Warn("accept failed", "error", err)
-			if !pause(ctx, acceptPause) {
-				break
-			}
-			continue
-		}
-		s.accept(ctx, nc)
-	}
+	err := s.acceptAll(ctx, ln)
 	cancel()
 	s.closeAll()
 	s.run.Wait()
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
 	return err
+}
+
+func (s *Server) acceptAll(ctx context.Context, ln net.Listener) error {
+	for {
+		nc, err := ln.Accept()
+		switch {
+		case err == nil:
+			s.accept(ctx, nc)
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("server: accept on %s: %w", ln.Addr(), err)
+		default:
+			s.opts.Log.Warn("accept failed", "error", err)
+			pause(ctx, acceptPause)
+		}
+	}
 }
 
 // acceptPause keeps a lack of file descriptors from becoming a busy loop.
 const acceptPause = 50 * time.Millisecond
 
-func pause(ctx context.Context, d time.Duration) bool {
+func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
-		return false
 	case <-t.C:
-		return true
 	}
 }
 
@@ -138,13 +146,11 @@ func (s *Server) accept(ctx context.Context, nc net.Conn) {
 		_ = nc.Close() // nothing was promised to it
 		return
 	}
-	s.run.Add(2)
-	go func() { defer s.run.Done(); c.writeLoop() }()
-	go func() {
-		defer s.run.Done()
+	s.run.Go(c.writeLoop)
+	s.run.Go(func() {
 		defer s.remove(c)
 		c.readLoop(ctx)
-	}()
+	})
 }
 
 func (s *Server) add(c *conn) bool {
@@ -175,14 +181,16 @@ func (s *Server) remove(c *conn) {
 func (s *Server) closeAll() {
 	s.mu.Lock()
 	s.closed = true
-	all := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		all = append(all, c)
-	}
 	s.mu.Unlock()
-	for _, c := range all {
+	for _, c := range s.all() {
 		c.close()
 	}
+}
+
+func (s *Server) all() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.conns))
 }
 
 // registered are the connections that want events of a type.
