@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	"helenus/internal/budget"
@@ -260,4 +261,42 @@ func TestFilterShape(t *testing.T) {
 			t.Errorf("%v: %d bits, %d hashes, want %v", chance, b, k, want)
 		}
 	}
+}
+
+// TestConcurrentReads has many readers share a cache that is too small.
+func TestConcurrentReads(t *testing.T) {
+	w := newWorld(t, wideTable)
+	w.cache = cache.New(budget.New("cache", 256<<10))
+	w.index = 500
+	ks := w.parse(randomText(rand.New(rand.NewPCG(2, 3)), 200, 60))
+	tab := w.open(w.write(NB, ks))
+	want := make([]string, len(ks))
+	for i, k := range ks {
+		b, err := row.Print(nil, w.table, k.Partition(false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[i] = string(b)
+	}
+	var wg sync.WaitGroup
+	for g := range uint64(4) {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(4, g))
+			for range 300 {
+				i := r.IntN(len(ks))
+				p, err := tab.Get(ks[i].PartitionKey, allRows(), ReadOptions{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				b, err := row.Print(nil, w.table, p)
+				p.Close()
+				if err != nil || string(b) != want[i] {
+					t.Errorf("partition %d: %v, %s", i, err, difference(string(b), want[i]))
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
