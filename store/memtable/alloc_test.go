@@ -64,7 +64,7 @@ func TestApplyAllocations(t *testing.T) {
 		}
 		p.Close()
 	}
-	if n := testing.AllocsPerRun(500, read); n > 0.5 { // a pool may lose what it holds
+	if n := testing.AllocsPerRun(500, read); n > 1.5 { // the handle; and a pool may lose what it holds
 		t.Errorf("%v allocations per read", n)
 	}
 }

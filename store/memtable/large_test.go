@@ -136,7 +136,7 @@ func TestWideRow(t *testing.T) {
 	if err != nil || len(u.Row.Cells) != entries {
 		t.Fatalf("%d entries of %d: %v", len(u.Row.Cells), entries, err)
 	}
-	if n := len(p.(*largeReader).group); n > 12 {
+	if n := len(p.(*pinned).reader.large.group); n > 12 {
 		t.Errorf("%d versions merged", n)
 	}
 	p.Close()

@@ -10,7 +10,6 @@ import (
 // largeReader is a large record, as it was at one sequence, as a Partition. It
 // walks rows and markers side by side and leaves out what they cover.
 type largeReader struct {
-	m        *Memtable // to be released by Close; nil for the writer's own
 	e        row.Encoding
 	key      row.Key
 	sequence uint64
@@ -289,12 +288,4 @@ func (r *largeReader) closing() (*row.Unfiltered, error) {
 }
 
 // Close implements row.Partition.
-func (r *largeReader) Close() error {
-	if m := r.m; m != nil {
-		r.m = nil
-		r.key, r.static, r.rows, r.marks = row.Key{}, nil, list{}, list{}
-		m.large.Put(r)
-		m.Unref()
-	}
-	return nil
-}
+func (r *largeReader) Close() error { return nil }

@@ -55,8 +55,7 @@ type Memtable struct {
 	bytes       atomic.Int64 // charged to the budget
 	partitions  atomic.Int64
 
-	small sync.Pool // of *smallReader
-	large sync.Pool // of *largeReader
+	readers sync.Pool // of *reader
 }
 
 // New makes an empty Memtable.
@@ -69,8 +68,7 @@ func New(o Options) *Memtable {
 	}
 	m := &Memtable{partitioner: o.Partitioner, shards: make([]shard, o.Shards), smallMax: o.SmallBytesMax, all: row.AllRows()}
 	m.refs.Store(1)
-	m.small.New = func() any { return new(smallReader) }
-	m.large.New = func() any { return new(largeReader) }
+	m.readers.New = func() any { return new(reader) }
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.stats = emptyStats()
@@ -118,8 +116,9 @@ func (m *Memtable) Apply(u *row.Update) error {
 
 // Get shows a partition as it is now; nil when nothing of it was written. t may
 // be another definition of the table than those of the updates: columns are
-// known by numbers. The rows are in f's slices; range tombstones that reach into them come with their own bounds.
-// Columns are not selected. It is closed by the caller.
+// known by numbers. The rows are in f's slices; range tombstones that reach into
+// them come with their own bounds. Columns are not selected. The caller closes
+// it; closing it twice is harmless.
 func (m *Memtable) Get(t *schema.Table, k row.Key, f row.Filter) (row.Partition, error) {
 	s := &m.shards[m.shardOf(k.Prefix)]
 	s.mu.RLock()
@@ -129,33 +128,51 @@ func (m *Memtable) Get(t *schema.Table, k row.Key, f row.Filter) (row.Partition,
 		return nil, nil
 	}
 	_, r := s.index.at(at)
-	return m.open(s, t, k.Prefix, r, f)
+	rd := m.readers.Get().(*reader)
+	p, err := rd.open(s, t, k.Prefix, r, f)
+	if err != nil {
+		m.readers.Put(rd)
+		return nil, err
+	}
+	m.Ref()
+	return &pinned{Partition: p, m: m, reader: rd}, nil
+}
+
+// reader can show any record; used again it allocates nothing.
+type reader struct {
+	small smallReader
+	large largeReader
 }
 
 // open makes a Partition of a record. The caller has s.mu.RLock; it is given up.
-func (m *Memtable) open(s *shard, t *schema.Table, prefix uint64, r ref, f row.Filter) (row.Partition, error) {
+func (rd *reader) open(s *shard, t *schema.Table, prefix uint64, r ref, f row.Filter) (row.Partition, error) {
 	record := s.arena.from(r)
 	if record[0] == kindSmall {
 		s.mu.RUnlock()
-		p := m.small.Get().(*smallReader)
-		m.Ref()
-		p.m = m
-		if err := p.reset(record, t, prefix, f); err != nil {
-			p.Close()
-			return nil, err
-		}
-		return p, nil
+		return &rd.small, rd.small.reset(record, t, prefix, f)
 	}
-	p := m.large.Get().(*largeReader)
-	static := p.snapshot(&s.arena, record, t, prefix, f)
+	static := rd.large.snapshot(&s.arena, record, t, prefix, f)
 	s.mu.RUnlock()
-	m.Ref()
-	p.m = m
-	if err := p.readStatic(static); err != nil {
-		p.Close()
-		return nil, err
+	return &rd.large, rd.large.readStatic(static)
+}
+
+// pinned is a Partition that holds a reference. It is not itself used again: so
+// a second Close does no harm to the next one who gets the reader.
+type pinned struct {
+	row.Partition
+	m      *Memtable
+	reader *reader
+}
+
+// Close implements row.Partition.
+func (p *pinned) Close() error {
+	if p.Partition == nil {
+		return nil
 	}
-	return p, nil
+	p.Partition = nil
+	p.m.readers.Put(p.reader)
+	p.m.Unref()
+	return nil
 }
 
 // MinTimestamp is the least timestamp written to a partition, for whoever wants

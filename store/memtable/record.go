@@ -110,7 +110,6 @@ func appendSmall(dst []byte, t *schema.Table, p row.Partition, base, local int64
 
 // smallReader is a small record as a Partition.
 type smallReader struct {
-	m        *Memtable // to be released by Close; nil for the writer's own
 	e        row.Encoding
 	key      row.Key
 	deletion row.Deletion
@@ -203,12 +202,4 @@ func wanted(slices []row.Slice, order []byte) bool {
 	return false
 }
 
-func (s *smallReader) Close() error {
-	if m := s.m; m != nil {
-		s.m = nil
-		s.key, s.body, s.rest, s.static = row.Key{}, nil, nil, nil
-		m.small.Put(s)
-		m.Unref()
-	}
-	return nil
-}
+func (s *smallReader) Close() error { return nil }

@@ -22,7 +22,7 @@ type scan struct {
 	prefixes [scanBatch]uint64
 	refs     [scanBatch]ref
 	n, next  int
-	open     row.Partition
+	reader   reader
 	closed   bool
 }
 
@@ -44,13 +44,6 @@ func (m *Memtable) All(t *schema.Table) row.Partitions {
 
 // Next implements row.Partitions.
 func (s *scan) Next() (row.Partition, error) {
-	if s.open != nil {
-		p := s.open
-		s.open = nil
-		if err := p.Close(); err != nil {
-			return nil, err
-		}
-	}
 	for {
 		if s.next == s.n && !s.fill() {
 			return nil, nil
@@ -69,9 +62,11 @@ func (s *scan) Next() (row.Partition, error) {
 		}
 		s.begun, s.last = true, k
 		sh.mu.RLock()
-		p, err := s.m.open(sh, s.t, k.Prefix, s.refs[i], s.f)
-		s.open = p
-		return p, err
+		p, err := s.reader.open(sh, s.t, k.Prefix, s.refs[i], s.f)
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
 	}
 }
 
@@ -111,11 +106,6 @@ func (s *scan) Close() error {
 		return nil
 	}
 	s.closed = true
-	var err error
-	if s.open != nil {
-		err = s.open.Close()
-		s.open = nil
-	}
 	s.m.Unref()
-	return err
+	return nil
 }

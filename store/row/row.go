@@ -189,7 +189,9 @@ type Filter struct {
 	Slices   []Slice
 	Reversed bool
 	// Statics and Regulars select columns by storage index; nil means all. A row
-	// keeps its liveness and deletions whatever columns are asked for.
+	// keeps its liveness and deletions whatever columns are asked for. Sources
+	// also keep the cells of other columns, though they may leave out the values:
+	// whether a row lives is for View to see, which then drops them.
 	Statics  []bool
 	Regulars []bool
 }
