@@ -3,7 +3,6 @@ package clients
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -39,18 +38,4 @@ func (n *node) suite(t *testing.T, folder, program string, args ...string) {
 	for _, line := range skipped.FindAllString(string(out), -1) {
 		t.Logf("left out: %s", strings.TrimSpace(line))
 	}
-}
-
-// cacheDir is where downloads stay between runs.
-func cacheDir(t *testing.T) string {
-	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(cache, "helenus", "clients")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }

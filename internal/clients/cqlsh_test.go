@@ -44,9 +44,9 @@ func (n *node) stories(t *testing.T, python string) {
 					shell, banner = n.cqlsh(t, python, dir)
 					return normal(n.addr, banner)
 				case "cql":
-					return filtered(t, d, normal(n.addr, shell.type1(t, d)))
+					return filtered(t, d, normal(n.addr, shell.enter(t, d)))
 				case "trace":
-					return traced(normal(n.addr, shell.type1(t, d)))
+					return traced(normal(n.addr, shell.enter(t, d)))
 				case "file":
 					return write(t, filepath.Join(dir, d.CmdArgs[0].Key), d.Input)
 				case "show":
@@ -122,8 +122,8 @@ var prompt = regexp.MustCompile(`(^|\n)(cqlsh(:\w+)?> |\s+\.\.\. )$`)
 
 const more = "---MORE---"
 
-// type1 types the lines of a story and gives what came back.
-func (s *cqlsh) type1(t *testing.T, d *datadriven.TestData) string {
+// enter types the lines of a story and gives what came back.
+func (s *cqlsh) enter(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
 	if s == nil {
 		d.Fatalf(t, "a story begins with connect")
@@ -183,9 +183,9 @@ var replacements = []replacement{
 	{regexp.MustCompile(`(?m)^.*Processed: .*\n`), ""},
 	// A threshold of cassandra.yaml's, and no matter of what cqlsh does.
 	{regexp.MustCompile(`Read \d+ live rows and \d+ tombstone cells .*\n\n`), ""},
-	{regexp.MustCompile(`( +-?\d+  \[<host>/<host>:\d+\]\n)+`), " <ranges>\n"},
+	{regexp.MustCompile(`( +-?\d+  \[[^\]]*/<host>:\d+\]\n)+`), " <ranges>\n"},
 	{regexp.MustCompile(`Using \d+ child processes`), "Using <n> child processes"},
-	{regexp.MustCompile(`in \d+ day.*seconds`), "in <time>"},
+	{regexp.MustCompile(`in (\d+ day.*|[\d.]+) seconds`), "in <time>"},
 }
 
 // normal replaces what is another at each run or node.

@@ -26,10 +26,11 @@ const (
 var flightsColumns = []string{"origin", "day", "time", "carrier", "flight", "dest", "tailnum", "dep_delay", "arr_delay",
 	"air_time", "distance", "time_hour"}
 
-// archive is the package's data file; it is fetched at first use.
+// archive is the package's data file. It is fetched at first use, to where the
+// Python environment lies.
 func archive(t *testing.T, python string) string {
 	t.Helper()
-	root := cacheDir(t)
+	root := filepath.Dir(filepath.Dir(filepath.Dir(python)))
 	dir := filepath.Join(root, flightsPackage+"-"+flightsVersion)
 	name := filepath.Join(dir, flightsPackage, "data", "flights.csv.zip")
 	if _, err := os.Stat(name); err == nil {

@@ -2,13 +2,16 @@ package clients
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -93,30 +96,35 @@ func (a *agent) supervise(ctx context.Context) error {
 	for first := true; ; first = false {
 		cmd := exec.CommandContext(ctx, a.path("helenus-agent"), "--config", a.path("helenus.yaml"))
 		cmd.Stdout, cmd.Stderr = log, log
+		cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "HELENUS_") }) // settings
 		if err := cmd.Start(); err != nil {
 			return err
 		}
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
-		if err := a.awaitReady(ctx, cmd.Process.Pid, ended); err != nil {
-			_ = cmd.Process.Kill() // it may have ended by itself
-			return err
-		}
-		if first {
+		ended, exit := make(chan struct{}), error(nil)
+		go func() {
+			exit = cmd.Wait()
+			close(ended)
+		}()
+		err := a.awaitReady(ctx, cmd.Process.Pid, ended)
+		if err == nil && first {
 			close(a.ready)
+		} else if err != nil {
+			_ = cmd.Process.Kill() // it may have ended by itself
 		}
-		err := <-ended
-		if ctx.Err() != nil {
+		<-ended
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if os.Remove(a.path("asked")) != nil {
-			return fmt.Errorf("the agent ended, and nobody had asked it to: %v", err)
+		case err != nil:
+			return fmt.Errorf("%w: %v", err, exit)
+		case os.Remove(a.path("asked")) != nil:
+			return fmt.Errorf("the agent ended, and nobody had asked it to: %v", exit)
 		}
 	}
 }
 
 // awaitReady waits until the agent serves, and then writes its process id.
-func (a *agent) awaitReady(ctx context.Context, pid int, ended chan error) error {
+func (a *agent) awaitReady(ctx context.Context, pid int, ended <-chan struct{}) error {
 	late := time.After(startTimeout)
 	for {
 		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/v1/ready", a.admin))
@@ -127,8 +135,8 @@ func (a *agent) awaitReady(ctx context.Context, pid int, ended chan error) error
 			}
 		}
 		select {
-		case err := <-ended:
-			return fmt.Errorf("the agent ended before it served: %v", err)
+		case <-ended:
+			return errors.New("the agent ended before it served")
 		case <-late:
 			return fmt.Errorf("the agent does not serve after %v", startTimeout)
 		case <-ctx.Done():
