@@ -87,7 +87,7 @@ func Open(fs vfs.FS, cfg Config) (_ *Log, err error) {
 	}
 	defer func() {
 		if err != nil {
-			l.Close()
+			err = errors.Join(err, l.Close())
 		}
 	}()
 	if l.self, err = l.identity(); err != nil {

@@ -120,8 +120,11 @@ func keyOf(t *schema.Table, rec Record) ([]byte, error) {
 	var key []byte
 	for _, c := range t.PartitionKey {
 		v, err := encode(c.Type, rec[c.Name])
-		if err != nil || v == nil {
-			return nil, fmt.Errorf("system: %s.%s: %v of %T", t.QualifiedName(), c.Name, err, rec[c.Name])
+		if err != nil {
+			return nil, fmt.Errorf("system: %s.%s: %w", t.QualifiedName(), c.Name, err)
+		}
+		if v == nil {
+			return nil, fmt.Errorf("system: %s.%s is missing in a row", t.QualifiedName(), c.Name)
 		}
 		if len(t.PartitionKey) == 1 {
 			return v, nil

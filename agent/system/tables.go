@@ -108,8 +108,11 @@ func setOption(o *schema.Options, name, value string) error {
 
 func addColumn(t *schema.Table, kind, name, typeText string) error {
 	typ, rest, err := parseType(typeText)
-	if err != nil || rest != "" || t == nil {
-		return fmt.Errorf("column %s: type %q: %v", name, typeText, err)
+	if err != nil {
+		return fmt.Errorf("column %s: type %q: %w", name, typeText, err)
+	}
+	if rest != "" || t == nil {
+		return fmt.Errorf("column %s: %q behind its type, or no table before it", name, rest)
 	}
 	c := &schema.Column{ID: t.NextColumnID, Name: name, Type: typ}
 	t.NextColumnID++

@@ -36,8 +36,11 @@ func (c Found) apply(s *State) (*State, error) {
 func (c Install) apply(s *State) (*State, error) {
 	n, changed := s.clone(), false
 	for _, ks := range c.Keyspaces {
-		if _, err := ring.NewStrategy(ks.Replication.Class, ks.Replication.Options); err != nil || isLocal(ks) {
-			return nil, fmt.Errorf("meta: keyspace %s cannot be installed: class %s, %v", ks.Name, ks.Replication.Class, err)
+		if _, err := ring.NewStrategy(ks.Replication.Class, ks.Replication.Options); err != nil {
+			return nil, fmt.Errorf("meta: keyspace %s cannot be installed: %w", ks.Name, err)
+		}
+		if isLocal(ks) {
+			return nil, fmt.Errorf("meta: keyspace %s cannot be installed: it is local to each node", ks.Name)
 		}
 		have := n.Schema.Keyspaces[ks.Name]
 		if have == nil {

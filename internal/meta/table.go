@@ -60,7 +60,7 @@ func (c CreateTable) checkClauses() error {
 	}
 	switch {
 	case c.KeyClauses == 0:
-		return invalid("No PRIMARY KEY specifed for table '%s.%s' (exactly one required)", c.Keyspace, c.Name)
+		return invalid("No PRIMARY KEY specifed for table '%s.%s' (exactly one required)", c.Keyspace, c.Name) //nolint:misspell // Cassandra's own spelling
 	case c.KeyClauses > 1:
 		return invalid("Multiple PRIMARY KEY specified for table '%s.%s' (exactly one required)", c.Keyspace, c.Name)
 	}

@@ -125,7 +125,7 @@ func (c RenameFields) apply(s *State) (*State, error) {
 			if c.IfFieldExists {
 				continue
 			}
-			return nil, invalid("Unkown field %s in user type %s.%s", r.From, c.Keyspace, c.Type)
+			return nil, invalid("Unkown field %s in user type %s.%s", r.From, c.Keyspace, c.Type) //nolint:misspell // Cassandra's own spelling
 		}
 		t.FieldNames[i], changed = r.To, true
 	}

@@ -2,6 +2,7 @@ package row
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"helenus/internal/cql/schema"
@@ -125,7 +126,7 @@ func TestNormalize(t *testing.T) {
 		}
 		k := model(table, writes)
 		d := Deletion{Timestamp: r.Int64N(6), LocalTime: 103}
-		want := text(t, table, model(table, append(writes, write{deletion: &d})).Partition(false))
+		want := text(t, table, model(table, slices.Concat(writes, []write{{deletion: &d}})).Partition(false))
 		k.Deleted = later(k.Deleted, d)
 		if got := text(t, table, Normalize(false, k.Partition(false))); got != want {
 			t.Fatalf("seed %d:\n%s\nwant\n%s", seed, got, want)

@@ -103,7 +103,7 @@ func testWriteAndRead(t *testing.T, fsys vfs.FS, d string) {
 		err  error
 	}{{0, "HEll", nil}, {11, "\x00\x00\x00!", nil}, {12, "\x00\x00!", io.EOF}, {15, "", io.EOF}, {99, "", io.EOF}} {
 		n, err := f.ReadAt(buf, c.off)
-		if string(buf[:n]) != c.want || err != c.err {
+		if string(buf[:n]) != c.want || !errors.Is(err, c.err) {
 			t.Fatalf("read at %d: %q %v", c.off, buf[:n], err)
 		}
 	}

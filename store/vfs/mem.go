@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -162,10 +163,10 @@ func (m *Mem) Rename(oldName, newName string) error {
 	}
 	n, err := m.lookupLocked("rename", oldName, false)
 	if err != nil {
-		return fail(err.(*fs.PathError).Err)
+		return fail(causeOf(err))
 	}
 	if err := m.parentLocked("rename", newName); err != nil {
-		return fail(err.(*fs.PathError).Err)
+		return fail(causeOf(err))
 	}
 	old, taken := m.names[filepath.Clean(newName)]
 	if taken && old.dir {
@@ -190,10 +191,10 @@ func (m *Mem) Link(oldName, newName string) error {
 	}
 	n, err := m.lookupLocked("link", oldName, false)
 	if err != nil {
-		return fail(err.(*fs.PathError).Err)
+		return fail(causeOf(err))
 	}
 	if err := m.parentLocked("link", newName); err != nil {
-		return fail(err.(*fs.PathError).Err)
+		return fail(causeOf(err))
 	}
 	if _, taken := m.names[filepath.Clean(newName)]; taken {
 		return fail(syscall.EEXIST)
@@ -358,4 +359,13 @@ func (m *Mem) DiskUsage(dir string) (Usage, error) {
 		return Usage{}, err
 	}
 	return Usage{Total: uint64(m.total), Free: uint64(max(0, m.total-m.used))}, nil
+}
+
+// causeOf takes the operation and the path off an error, for one with its own.
+func causeOf(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sort"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -109,6 +110,16 @@ func (Real) Stat(name string) (Info, error) {
 		return Info{}, err
 	}
 	return Info{Size: info.Size(), IsDir: info.IsDir()}, nil
+}
+
+// ModTime is when a file was last written. Only the operating system knows it,
+// so it is not part of FS: whoever wants it asks whether the FS has it.
+func (Real) ModTime(name string) (time.Time, error) {
+	i, err := os.Stat(name)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return i.ModTime(), nil
 }
 
 // SyncDir makes the names in dir durable.

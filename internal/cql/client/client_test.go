@@ -240,8 +240,7 @@ func TestGathering(t *testing.T) {
 		const depth, total = 64, 6400
 		sent, finished := 0, make(chan struct{})
 		answered := 0
-		var done func(*Call)
-		done = func(call *Call) {
+		done := func(call *Call) {
 			if call.Err != nil || call.Response.Kind != proto.ResultVoid {
 				t.Errorf("%+v", call.Err)
 			}

@@ -34,9 +34,9 @@ func (p *parser) stop(f failure) {
 	case f.behind:
 		f.end = p.lastEnd
 	case f.at.start == f.mark.start:
-		f.end = int32(f.mark.start) + int32(len(p.text(f.mark)))
+		f.end = f.mark.start + int32(len(p.text(f.mark)))
 	default:
-		f.end = int32(f.at.start) + int32(len(p.text(f.at)))
+		f.end = f.at.start + int32(len(p.text(f.at)))
 	}
 	p.failed, p.failure, p.peeked = true, f, false
 	p.tok.kind = tokStop

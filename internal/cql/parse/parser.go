@@ -188,9 +188,8 @@ func lower(s string) string {
 	return s
 }
 
-// isReserved, isBasic, isNative and isSpecial tell the groups of keywords apart.
+// isReserved, isNative and isSpecial tell the groups of keywords apart.
 func isReserved(k kind) bool { return k >= kwSelect && k <= kwOr }
-func isBasic(k kind) bool    { return k >= kwKeys && k <= kwAnn }
 func isNative(k kind) bool   { return k >= kwAscii && k <= kwVarint }
 func isSpecial(k kind) bool  { return k >= kwTtl && k <= kwDistinct }
 

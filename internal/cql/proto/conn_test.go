@@ -279,7 +279,7 @@ func TestBitFlips(t *testing.T) {
 
 // segmentOf makes one plain segment by hand.
 func segmentOf(selfContained bool, payload []byte) []byte {
-	b := make([]byte, segmentPlainHeader)
+	b := append(make([]byte, 0, segmentPlainHeader+len(payload)), bytes.Repeat([]byte{0}, segmentPlainHeader)...)
 	putSegmentHeader(b, FramingPlain, len(payload), 0, selfContained)
 	b = append(b, payload...)
 	return binary.LittleEndian.AppendUint32(b, payloadCRC(payload))
