@@ -67,9 +67,10 @@ const (
 	// chargeBytes is the least that is charged at once: a round's small
 	// requests share one charge.
 	chargeBytes = 16 << 10
-	// bufferFree is what a connection's read buffers may take uncharged; the
-	// number of connections bounds it.
-	bufferFree = 64 << 10
+	// bufferFree is what a connection's read buffers may take uncharged: about
+	// what a decoder keeps at rest, so that idle connections do not take the
+	// budget away from requests. The number of connections bounds it.
+	bufferFree = 512 << 10
 )
 
 func newConn(s *Server, nc net.Conn) *conn {

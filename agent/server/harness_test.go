@@ -311,7 +311,7 @@ func inBubble(t *testing.T, change func(*Options), f func(h *harness)) {
 		h := &harness{T: t, ln: newMemListener(), engine: &fakeEngine{}, state: newFakeState(), tracer: &fakeTracer{},
 			budget: budget.New("native", 64<<20), ended: make(chan error, 1)}
 		opts := Options{Engine: h.engine, State: h.state, Tracer: h.tracer, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-			Budget: h.budget, FrameBytesMax: 1 << 20, InFlightBytes: 8 << 20}
+			Budget: h.budget, FrameBytesMax: 1 << 20, InFlightBytes: 32 << 20}
 		if change != nil {
 			change(&opts)
 		}
@@ -338,6 +338,22 @@ func (h *harness) stop() {
 	}
 	if n := h.server.stats.Connections.Load(); n != 0 || len(h.server.conns) != 0 || len(h.server.hosts) != 0 {
 		h.Errorf("%d connections stay", n)
+	}
+}
+
+// wantQuiet checks that open connections without requests cost nothing.
+func (h *harness) wantQuiet() {
+	h.Helper()
+	synctest.Wait()
+	for _, c := range h.server.all() {
+		c.mu.Lock()
+		if n := c.owedLocked(); n != 0 || c.bodies != 0 || c.inFlight != 0 || c.charged != 0 {
+			h.Errorf("%v owes %d (bodies %d, charged %d) with %d in flight", c.session.Client, n, c.bodies, c.charged, c.inFlight)
+		}
+		c.mu.Unlock()
+	}
+	if n := h.budget.Used(); n != 0 {
+		h.Errorf("%d bytes charged though nothing is under way", n)
 	}
 }
 
@@ -388,4 +404,9 @@ func wantError(t *testing.T, err error, code helenus.ErrorCode, words string) {
 	if !errors.As(err, &e) || e.Code != code || !strings.Contains(e.Message, words) {
 		t.Errorf("error %v, want code %04x and %q", err, code, words)
 	}
+}
+
+func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", addr)
 }

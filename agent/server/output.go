@@ -45,7 +45,7 @@ func (c *conn) writeLocked() {
 
 // writeBytesMax is the most that is given to the socket at once, so that the
 // watchdog sees a slow client make progress.
-const writeBytesMax = 1 << 20
+const writeBytesMax = 256 << 10
 
 func (c *conn) write(b []byte) error {
 	c.moved.Add(1)
