@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"context"
+
 	"helenus/agent/config"
 	"helenus/agent/query"
 	"helenus/agent/system"
@@ -21,7 +23,11 @@ func storeOptions(a *Agent, p token.Partitioner) store.Options {
 	case config.SyncPeriodic:
 		log.Mode = commitlog.Periodic
 	}
-	return store.Options{FS: a.env.FS, DataDir: cfg.DataDirectories[0], LogDir: cfg.CommitLogDirectory, HostID: a.cluster.Self(),
+	var compaction func(ctx context.Context, bytes int64) error
+	if cfg.CompactionBytesPerSec > 0 {
+		compaction = (&throttle{bytesPerSec: cfg.CompactionBytesPerSec}).wait
+	}
+	return store.Options{CompactionThrottle: compaction, FS: a.env.FS, DataDir: cfg.DataDirectories[0], LogDir: cfg.CommitLogDirectory, HostID: a.cluster.Self(),
 		Partitioner: p, Log: a.env.Log, Now: a.env.Now, Rand: a.env.Rand, Budget: a.budget,
 		MemtableBytes: cfg.MemtableHeapBytes, CacheBytes: cfg.FileCacheBytes, LogBytesMax: cfg.CommitLogTotalBytes, CommitLog: log}
 }
