@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/big"
+	"slices"
 
 	"gopkg.in/inf.v0"
 
 	"helenus"
 	"helenus/internal/cql/parse"
+	"helenus/internal/cql/schema"
 	"helenus/internal/cql/types"
 )
 
@@ -25,7 +27,7 @@ type aggregateState struct {
 	count int64
 	value []byte   // min, max
 	sum   *big.Int // sum and avg of whole numbers
-	dec   *inf.Dec // of decimals
+	dec   *inf.Dec // sum of decimals, or their running average
 	float float64  // of floats
 }
 
@@ -53,7 +55,7 @@ func (c *compiler) aggregate(e *parse.Call, name string, s *scope) (expr, *types
 	result := types.Native(types.BigInt)
 	if !(name == "count" && (e.Star || isConstant(e.Args))) {
 		if len(e.Args) != 1 {
-			return nil, nil, helenus.Invalid("Invalid number of arguments in call to function %s: 1 required but %d provided", functionText(name), len(e.Args))
+			return nil, nil, helenus.Invalid("Invalid number of arguments for function %s(any)", functionText(name))
 		}
 		x, t, err := c.typed(e.Args[0], nil, s)
 		if err != nil {
@@ -136,6 +138,11 @@ func (a *aggregateState) add(spec *aggregateSpec, v []byte) {
 		case *big.Int:
 			a.sum.Add(a.sum, n)
 		case *inf.Dec:
+			if spec.name == "avg" {
+				// Step by step, each rounded to the places of its operand.
+				n = new(inf.Dec).Sub(n, a.dec)
+				n.QuoRound(n, inf.NewDec(a.count, 0), n.Scale(), inf.RoundHalfEven)
+			}
 			a.dec.Add(a.dec, n)
 		case float32:
 			a.float += float64(n)
@@ -178,11 +185,7 @@ func (a *aggregateState) result(spec *aggregateSpec) []byte {
 		}
 		return encodeFloat(spec.typ, f)
 	case types.Decimal:
-		d := a.dec
-		if divide {
-			d = new(inf.Dec).QuoRound(d, inf.NewDec(a.count, 0), max(d.Scale(), 0), inf.RoundHalfEven)
-		}
-		b, _ := types.Encode(spec.typ, d)
+		b, _ := types.Encode(spec.typ, a.dec)
 		return b
 	}
 	n := a.sum
@@ -240,7 +243,10 @@ func (r *selectRun) giveAggregates(x *execution) error {
 	}
 	x.req.Out.EndRow()
 	r.sorted = nil
-	if len(r.plan.where.key) > 0 && r.plan.where.keySet == 0 {
+	switch w := r.plan.where; {
+	case r.plan.several:
+		x.warn("Aggregation query used on multiple partition keys (IN restriction)")
+	case w.keySet == 0 && w.token == nil && !slices.ContainsFunc(w.filters, func(f filter) bool { return f.column.Kind == schema.PartitionKey }):
 		x.warn("Aggregation query used without partition key")
 	}
 	return nil

@@ -30,13 +30,13 @@ func (c *compiler) planBatch(s *parse.Batch) (statement, error) {
 		return nil, helenus.Invalid("Global TTL on the BATCH statement is not supported.")
 	}
 	if s.Using.Timestamp != nil {
-		t, err := c.term(s.Using.Timestamp, ColumnSpec{Name: "[timestamp]", Type: types.Native(types.BigInt)})
+		t, err := c.term(s.Using.Timestamp, ColumnSpec{Keyspace: "[batch]", Table: "[batch]", Name: "[timestamp]", Type: types.Native(types.BigInt)})
 		if err != nil {
 			return nil, err
 		}
 		p.timestamp = t
 	}
-	for i, st := range s.Statements {
+	for _, st := range s.Statements {
 		planned, err := c.plan(st)
 		if err != nil {
 			return nil, err
@@ -44,9 +44,6 @@ func (c *compiler) planBatch(s *parse.Batch) (statement, error) {
 		m := planned.(*modifyPlan)
 		if p.timestamp != nil && m.timestamp != nil {
 			return nil, helenus.Invalid("Timestamp must be set either on BATCH or individual statements")
-		}
-		if i > 0 {
-			c.keyIndexes = p.plans[0].keyIndexes
 		}
 		p.plans = append(p.plans, m)
 	}
@@ -117,20 +114,28 @@ func (x *execution) batchItem(item *BatchItem) (*modifyPlan, error) {
 // or not at all.
 func (x *execution) runBatch(kind BatchKind) {
 	m := &x.mod
-	if kind == BatchCounter {
-		x.fail(helenus.Unsupported("counter batches"))
-		return
-	}
-	for i := range m.items {
-		if m.items[i].plan.conditional() {
-			x.fail(helenus.Unsupported("conditional batches"))
-			return
-		}
-	}
 	if len(m.items) == 0 {
 		x.WriteDone(&Write{})
 		return
 	}
+	if kind == BatchCounter {
+		x.fail(helenus.Invalid("Cannot include non-counter statement in a counter batch"))
+		return
+	}
+	for i := range m.items {
+		if !m.items[i].plan.conditional() {
+			continue
+		}
+		err := error(helenus.Invalid("Cannot provide custom timestamp for conditional BATCH"))
+		if m.shared == nil {
+			err = x.conditional(true)
+		}
+		if err != nil {
+			x.fail(err)
+		}
+		return
+	}
+	m.batch = true
 	x.micros() // all statements of the batch share it
 	x.readLists()
 }

@@ -4,6 +4,7 @@ import (
 	"helenus"
 	"helenus/internal/cql/parse"
 	"helenus/internal/cql/schema"
+	"helenus/internal/cql/types"
 	"helenus/internal/meta"
 )
 
@@ -118,7 +119,7 @@ func errNoKeyspace() error {
 func (c *compiler) column(t *schema.Table, name string) (*schema.Column, error) {
 	col := t.Column(name)
 	if col == nil {
-		return nil, helenus.Invalid("Undefined column name %s in table %s", name, t.QualifiedName())
+		return nil, helenus.Invalid("Undefined column name %s in table %s.%s", types.QuoteName(name), types.QuoteName(t.Keyspace), types.QuoteName(t.Name))
 	}
 	return col, nil
 }

@@ -1,17 +1,20 @@
 package query
 
 import (
+	"encoding/binary"
+	"slices"
+
 	"helenus"
 	"helenus/internal/cql/parse"
 	"helenus/internal/cql/schema"
 	"helenus/internal/cql/types"
-	"helenus/store/row"
 )
 
-// condition is one term of IF: a column, or an element of one, compared.
+// condition is one term of IF: a column, or a part of one, compared.
 type condition struct {
 	column *schema.Column
 	key    expr // of an element; nil
+	field  int  // of a user type; -1
 	typ    *types.Type
 	op     parse.Operator
 	values []expr
@@ -38,203 +41,169 @@ func (c *compiler) condition(p *modifyPlan, in *parse.Condition) (condition, err
 	if col.Kind == schema.PartitionKey || col.Kind == schema.Clustering {
 		return condition{}, helenus.Invalid("PRIMARY KEY column '%s' cannot have IF conditions", col.Name)
 	}
-	if in.Field != "" || in.Op == parse.Contains || in.Op == parse.ContainsKey {
-		return condition{}, helenus.Unsupported("this form of IF condition")
-	}
-	out := condition{column: col, typ: col.Type, op: in.Op}
+	out := condition{column: col, typ: col.Type, op: in.Op, field: -1}
 	to := specOf(p.table, col)
-	if in.Key != nil {
-		if col.Type.Kind != types.Map {
-			return out, helenus.Unsupported("IF conditions on list elements")
-		}
-		if out.key, err = c.term(in.Key, part("key("+col.Name+")", to, col.Type.Elems[0])); err != nil {
-			return out, err
-		}
-		out.typ = col.Type.Elems[1]
-		to = part("value("+col.Name+")", to, out.typ)
+	switch {
+	case in.Key != nil:
+		to, err = c.conditionOnElement(&out, in, to)
+	case in.Field != "":
+		to, err = conditionOnField(&out, in, to)
 	}
-	if in.Op == parse.In {
+	if err != nil {
+		return out, err
+	}
+	switch in.Op {
+	case parse.In:
 		ch, err := c.inChoice(&parse.Relation{Op: parse.In, Value: in.Value, Values: in.Values}, to)
 		out.values, out.list = ch.values, ch.list
 		return out, err
+	case parse.Contains, parse.ContainsKey:
+		if to, err = containedIn(&out, to); err != nil {
+			return out, err
+		}
 	}
 	v, err := c.term(in.Value, to)
 	out.values = []expr{v}
 	return out, err
 }
 
-// finishConditional checks a conditional statement and plans what it reads.
-func (c *compiler) finishConditional(p *modifyPlan) error {
-	if p.timestamp != nil {
-		return helenus.Invalid("Cannot provide custom timestamp for conditional updates")
+// containedIn is the receiver of what CONTAINS looks for.
+func containedIn(out *condition, to ColumnSpec) (ColumnSpec, error) {
+	t, name := out.typ, out.column.Name
+	switch {
+	case out.op == parse.ContainsKey && t.Kind != types.Map:
+		return to, helenus.Invalid("Cannot use CONTAINS KEY on non-map column %s", name)
+	case !t.IsCollection():
+		return to, helenus.Invalid("Cannot use CONTAINS on non-collection column %s", name)
+	case out.op == parse.ContainsKey:
+		return part("key("+name+")", to, t.Elems[0]), nil
 	}
-	for _, ch := range p.where.key {
-		if ch.in {
-			return helenus.Invalid("IN on the partition key is not supported with conditional %ss", map[verb]string{
-				verbUpdate: "update", verbDelete: "deletion", verbInsert: "insert"}[p.verb])
-		}
-	}
-	for _, ch := range p.where.clustering {
-		if ch.in {
-			return helenus.Invalid("IN on the clustering key columns is not supported with conditional %ss", map[verb]string{
-				verbUpdate: "update", verbDelete: "deletion", verbInsert: "insert"}[p.verb])
-		}
-	}
-	if p.verb == verbDelete && p.removesRows && p.where.prefix < len(p.where.clustering) {
-		return helenus.Invalid("DELETE statements must restrict all PRIMARY KEY columns with equality relations in order to use IF conditions")
-	}
-	p.view = &selectPlan{table: p.table, where: &where{table: p.table}}
-	if p.ifNotExists {
-		for _, col := range p.table.AllColumns() {
-			p.view.slot(col)
-		}
-	}
-	for i := range p.conditions {
-		p.view.slot(p.conditions[i].column)
-	}
-	specs := []ColumnSpec{appliedSpec(p.table)}
-	c.result = &ResultMetadata{ID: metadataID(specs), Columns: specs}
-	return nil
+	return part("value("+name+")", to, t.Elems[len(t.Elems)-1]), nil
 }
 
-func appliedSpec(t *schema.Table) ColumnSpec {
-	return ColumnSpec{Keyspace: t.Keyspace, Table: t.Name, Name: "[applied]", Type: types.Native(types.Boolean)}
+func (c *compiler) conditionOnElement(out *condition, in *parse.Condition, to ColumnSpec) (ColumnSpec, error) {
+	t, name := out.typ, out.column.Name
+	index := part("key("+name+")", to, t)
+	switch t.Kind {
+	case types.Map:
+		index.Type = t.Elems[0]
+		out.typ = t.Elems[1]
+	case types.List:
+		index = part("idx("+name+")", to, types.Native(types.Int))
+		out.typ = t.Elems[0]
+	case types.Set:
+		return to, helenus.Invalid("Invalid element access syntax for set column %s", name)
+	default:
+		return to, helenus.Invalid("Invalid element access syntax for non-collection column %s", name)
+	}
+	var err error
+	out.key, err = c.term(in.Key, index)
+	return part("value("+name+")", to, out.typ), err
 }
 
-// conditional starts the compare-and-set of a conditional statement.
-func (x *execution) conditional(p *modifyPlan) {
-	m := &x.mod
-	if len(p.readsColumns) > 0 {
-		x.fail(helenus.Unsupported("conditional changes of lists by index or value"))
-		return
+func conditionOnField(out *condition, in *parse.Condition, to ColumnSpec) (ColumnSpec, error) {
+	if out.typ.Kind != types.UDT {
+		return to, helenus.Invalid("Invalid field access syntax for non-UDT column %s", out.column.Name)
 	}
-	if err := m.listCommand(x, p); err != nil {
-		x.fail(err)
-		return
+	out.field = slices.Index(out.typ.FieldNames, in.Field)
+	if out.field < 0 {
+		return to, helenus.Invalid("Unknown field %s for column %s", in.Field, out.column.Name)
 	}
-	if len(p.ops) == 0 && !p.makesRow && !p.removesRows {
-		m.command.Filter.Slices = nil // only the static row is meant
-	}
-	serial := x.req.Params.SerialConsistency
-	x.cas = CAS{Command: &m.command, State: x.state, Serial: serial, Consistency: x.req.Params.Consistency, Trace: x.req.Trace, Done: x}
-	x.engine.opts.Coordinator.CAS(&x.cas)
+	out.typ = out.typ.Elems[out.field]
+	return part(in.Field, to, out.typ), nil
 }
 
-// Decide implements CASOwner.
-func (x *execution) Decide(ps row.Partitions, ballotMicros int64) ([]byte, error) {
-	m := &x.mod
-	p := m.items[0].plan
-	view := &x.sel.view
-	*view = rowView{plan: p.view, now: x.nowSeconds}
-	exists, err := loadOnly(row.Visible(ps, &m.command, true, nil), view, m.command.Filter.Slices != nil)
-	if err != nil {
-		return nil, err
-	}
-	applied, err := x.holds(p, view, exists)
-	if err != nil {
-		return nil, err
-	}
-	x.answerConditional(p, view, applied, exists)
-	if !applied {
+// subject is what the condition compares: the column's value or its part.
+func (c *condition) subject(x *execution, got []byte) ([]byte, error) {
+	if c.field >= 0 {
+		if fields := fieldsOf(got); c.field < len(fields) {
+			return fields[c.field], nil
+		}
 		return nil, nil
 	}
-	m.casting, m.timestamp = true, ballotMicros
-	return m.build(x)
-}
-
-// loadOnly loads the one row that a conditional statement looks at; found tells
-// whether the row, or with static only the static row, is there.
-func loadOnly(ps row.Partitions, view *rowView, wantsRow bool) (found bool, err error) {
-	p, err := ps.Next()
-	if err != nil {
-		return false, err
+	if c.key == nil {
+		return got, nil
 	}
-	if p == nil {
-		view.values = make([][]byte, len(view.plan.columns))
-		return false, nil
-	}
-	view.key, view.static = p.Key(), p.StaticRow()
-	found = !wantsRow && view.static != nil
-	u, err := p.Next()
-	if err != nil {
-		return false, err
-	}
-	if u != nil && wantsRow {
-		view.row, found = u.Row, true
-	}
-	view.load()
-	return found, nil
-}
-
-// holds evaluates the conditions.
-func (x *execution) holds(p *modifyPlan, view *rowView, exists bool) (bool, error) {
+	k, err := c.key.eval(x, nil)
+	what := [...]string{"map", "list"}[boolIndex(c.column.Type.Kind == types.List)]
 	switch {
-	case p.ifNotExists:
-		return !exists, nil
-	case p.ifExists:
-		return exists, nil
+	case err != nil:
+		return nil, err
+	case k.Unset:
+		return nil, helenus.Invalid("Invalid 'unset' value in condition")
+	case k.Bytes == nil:
+		return nil, helenus.Invalid("Invalid null value for %s element access", what)
+	case what == "map":
+		return mapValue(c.column.Type, got, k.Bytes), nil
 	}
-	for i := range p.conditions {
-		ok, err := p.conditions[i].holds(x, view)
-		if err != nil || !ok {
-			return false, err
-		}
+	i := int(int32(binary.BigEndian.Uint32(k.Bytes)))
+	if i < 0 {
+		return nil, helenus.Invalid("Invalid negative list index %d", i)
 	}
-	return true, nil
+	if list := elementsOf(c.column.Type, got); i < len(list) {
+		return list[i], nil
+	}
+	return nil, nil
 }
 
+func boolIndex(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// holds tells whether the condition is true of the row at hand.
 func (c *condition) holds(x *execution, view *rowView) (bool, error) {
-	got := view.values[view.plan.slot(c.column)]
-	if c.key != nil {
-		k, err := c.key.eval(x, nil)
-		if err != nil {
-			return false, err
-		}
-		if k.Bytes == nil {
-			return false, helenus.Invalid("Invalid null value for map element access")
-		}
-		if got != nil {
-			got = mapValue(c.column.Type, got, k.Bytes)
-		}
+	got, err := c.subject(x, view.values[view.plan.slot(c.column)])
+	if err != nil {
+		return false, err
 	}
 	wants, err := c.wants(x)
 	if err != nil {
 		return false, err
 	}
-	for _, want := range wants {
-		if compareCondition(c, got, want) {
-			return true, nil
-		}
-	}
-	return false, nil
+	return slices.ContainsFunc(wants, func(want []byte) bool { return c.compare(got, want) }), nil
 }
 
 func (c *condition) wants(x *execution) ([][]byte, error) {
 	var out [][]byte
 	if c.list != nil {
 		v, err := c.list.eval(x, nil)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
+		case v.Unset:
+			return nil, helenus.Invalid("Invalid 'unset' value in condition")
+		case v.Bytes == nil:
+			return nil, helenus.Invalid("Invalid null list in IN condition")
 		}
 		out = append(out, elementsOf(types.ListOf(c.typ, false), v.Bytes)...)
 	}
 	for _, e := range c.values {
 		v, err := e.eval(x, nil)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if v.Unset {
+		case v.Unset && c.op == parse.In:
+			continue
+		case v.Unset:
 			return nil, helenus.Invalid("Invalid 'unset' value in condition")
+		case v.Bytes == nil && c.op != parse.Eq && c.op != parse.Neq && c.op != parse.In:
+			return nil, helenus.Invalid("Invalid comparison with null for operator %q", operatorText(c.op))
 		}
 		out = append(out, v.Bytes)
 	}
 	return out, nil
 }
 
-// compareCondition compares as Cassandra does: null equals null and nothing
-// else, and is never less or greater. An empty collection is null.
-func compareCondition(c *condition, got, want []byte) bool {
-	if c.column.IsComplex() && c.key == nil && len(want) == 4 {
+// compare compares as Cassandra does: null equals null and nothing else, and
+// is never less or greater. An empty collection is null.
+func (c *condition) compare(got, want []byte) bool {
+	if c.op == parse.Contains || c.op == parse.ContainsKey {
+		return got != nil && contains(c.typ, got, want, c.op == parse.ContainsKey)
+	}
+	if c.column.IsComplex() && c.typ == c.column.Type && c.typ.IsCollection() && len(want) == 4 {
 		want = nil
 	}
 	if got == nil || want == nil {
@@ -248,35 +217,4 @@ func compareCondition(c *condition, got, want []byte) bool {
 		return false
 	}
 	return satisfies(c.op, c.typ.Compare(got, want))
-}
-
-// answerConditional writes [applied], and when it is false what is there.
-func (x *execution) answerConditional(p *modifyPlan, view *rowView, applied, exists bool) {
-	specs := []ColumnSpec{appliedSpec(p.table)}
-	show := !applied && (exists || view.static != nil) && len(view.plan.columns) > 0
-	if show {
-		for _, col := range view.plan.columns {
-			specs = append(specs, specOf(p.table, col))
-		}
-	}
-	out := x.req.Out
-	out.Begin(&ResultMetadata{ID: metadataID(specs), Columns: specs}, false, false)
-	out.Cell(map[bool][]byte{true: {1}, false: {0}}[applied])
-	if show {
-		for _, v := range view.values {
-			out.Cell(v)
-		}
-	}
-	out.EndRow()
-	out.End(nil)
-}
-
-// CASDone implements CASOwner.
-func (x *execution) CASDone(c *CAS) {
-	if c.Err != nil {
-		x.fail(c.Err)
-		return
-	}
-	x.req.Result.Kind = ResultRows
-	x.finish()
 }

@@ -43,6 +43,7 @@ func (d *definition) execute(x *execution) {
 			r.Kind = ResultVoid // IF [NOT] EXISTS had nothing to do
 		} else {
 			r.Kind, r.Change = ResultSchemaChange, d.show
+			r.Warnings = append(r.Warnings, meta.Warnings(before, after, change)...)
 		}
 		x.finish()
 	}()

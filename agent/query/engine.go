@@ -138,6 +138,9 @@ func (x *execution) bind(specs []ColumnSpec) error {
 	if p.Names != nil {
 		return x.bindNames(specs)
 	}
+	if len(p.Values) != len(specs) && x.req.Verb == VerbExecute {
+		return helenus.Invalid("there were %d markers(?) in CQL but %d bound variables", len(specs), len(p.Values))
+	}
 	if len(p.Values) != len(specs) {
 		return helenus.Invalid("Invalid amount of bind variables")
 	}

@@ -22,6 +22,15 @@ type execution struct {
 	nowSeconds      int64
 	timestamp       int64 // of the request; 0 until asked for
 
+	// What follows is room for what the evaluation of a WHERE clause makes. It
+	// grows until the end of the request: nothing that was given out moves.
+	parts [][]byte
+	bytes []byte
+	keys  []row.Key
+	spans []span
+	rows  [1][][]byte
+	one   [1][][]byte
+
 	write Write
 	read  Read
 	cas   CAS
@@ -33,6 +42,7 @@ type execution struct {
 func (x *execution) start(e *Engine, req *Request) {
 	x.req, x.engine, x.state = req, e, e.opts.Metadata.State()
 	x.stmt, x.values, x.metadataChanged, x.timestamp = nil, nil, false, 0
+	x.parts, x.bytes, x.keys = x.parts[:0], x.bytes[:0], x.keys[:0]
 	req.Result = Result{}
 	x.nowSeconds = e.opts.Now().Unix()
 	if req.Params.HasNow {

@@ -63,7 +63,7 @@ func (e *collectionExpr) eval(x *execution, r *rowView) (Value, error) {
 }
 
 // encodeCollection lays out values (alternating for a map) in the order that
-// the type demands: sets and maps sorted, without duplicates, the last one
+// the type demands: sets and maps sorted, without duplicates, the first one
 // winning.
 func encodeCollection(t *types.Type, values [][]byte) []byte {
 	switch t.Kind {
@@ -79,7 +79,7 @@ func encodeCollection(t *types.Type, values [][]byte) []byte {
 		slices.SortStableFunc(pairs, func(a, b [2][]byte) int { return t.Elems[0].Compare(a[0], b[0]) })
 		flat := values[:0:0]
 		for i, p := range pairs {
-			if i+1 < len(pairs) && t.Elems[0].Compare(p[0], pairs[i+1][0]) == 0 {
+			if i > 0 && t.Elems[0].Compare(p[0], pairs[i-1][0]) == 0 {
 				continue
 			}
 			flat = append(flat, p[0], p[1])

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"helenus"
 	"helenus/internal/cql/parse"
 	"helenus/internal/cql/schema"
 	"helenus/internal/cql/types"
@@ -22,8 +23,7 @@ type boundFilter struct {
 	values  [][]byte
 }
 
-func (p *selectPlan) bindFilters(x *execution) ([]boundFilter, error) {
-	var out []boundFilter
+func (p *selectPlan) bindFilters(x *execution, out []boundFilter) ([]boundFilter, error) {
 	for i := range p.where.filters {
 		f := &p.where.filters[i]
 		b := boundFilter{filter: f, slot: p.slot(f.column)}
@@ -32,14 +32,53 @@ func (p *selectPlan) bindFilters(x *execution) ([]boundFilter, error) {
 			if err != nil {
 				return nil, err
 			}
+			if err := f.refuse(k, "map key"); err != nil {
+				return nil, err
+			}
 			b.element = k.Bytes
 		}
-		values, err := f.choice.candidates(x, f.column)
+		var err error
+		if b.values, err = f.wanted(x); err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+func (f *filter) refuse(v Value, what string) error {
+	switch {
+	case v.Unset:
+		return helenus.Invalid("Unsupported unset %s for column %s", what, f.column.Name)
+	case v.Bytes == nil:
+		return helenus.Invalid("Unsupported null %s for column %s", what, f.column.Name)
+	}
+	return nil
+}
+
+// wanted evaluates the values of a filter. Among those of IN null is like
+// nothing.
+func (f *filter) wanted(x *execution) ([][]byte, error) {
+	if f.choice.list != nil {
+		return f.choice.elements(x, f.column)
+	}
+	var out [][]byte
+	what := "value"
+	if f.element != nil {
+		what = "map value"
+	}
+	for _, e := range f.choice.values {
+		v, err := e.eval(x, nil)
 		if err != nil {
 			return nil, err
 		}
-		b.values = values
-		out = append(out, b)
+		if v.Bytes == nil && !v.Unset && f.choice.in {
+			continue
+		}
+		if err := f.refuse(v, what); err != nil {
+			return nil, err
+		}
+		out = append(out, v.Bytes)
 	}
 	return out, nil
 }

@@ -2,6 +2,7 @@ package query
 
 import (
 	"slices"
+	"strings"
 
 	"helenus"
 	"helenus/internal/cql/parse"
@@ -38,9 +39,8 @@ type modifyPlan struct {
 
 	ifNotExists, ifExists bool
 	conditions            []condition
-	// view describes the columns a conditional statement looks at and answers.
-	view       *selectPlan
-	keyIndexes []int
+	cas                   *casPlan // of a conditional statement
+	keyIndexes            []int
 }
 
 func (p *modifyPlan) current(state *meta.State) bool {
@@ -137,7 +137,7 @@ func (c *compiler) planUpdate(s *parse.Update) (statement, error) {
 	if p.conditions, err = c.conditions(p, s.Conditions); err != nil {
 		return nil, err
 	}
-	return c.finishModify(p, len(p.ops) > 0)
+	return c.finishModify(p, len(p.ops) > 0 || p.conditionsOnRows())
 }
 
 func (c *compiler) planDelete(s *parse.Delete) (statement, error) {
@@ -166,37 +166,41 @@ func (c *compiler) planDelete(s *parse.Delete) (statement, error) {
 	if p.conditions, err = c.conditions(p, s.Conditions); err != nil {
 		return nil, err
 	}
-	return c.finishModify(p, len(p.ops) > 0)
+	return c.finishModify(p, len(p.ops) > 0 || p.conditionsOnRows())
 }
 
 // finishModify checks that the WHERE clause names what the operations need.
-// wholeRow tells that single rows are named.
-func (c *compiler) finishModify(p *modifyPlan, wholeRow bool) (statement, error) {
+// whole tells that it must name single rows.
+func (c *compiler) finishModify(p *modifyPlan, whole bool) (statement, error) {
 	w := p.where
-	if len(w.filters) > 0 {
-		return nil, helenus.Invalid("Non PRIMARY KEY columns found in where clause: %s ", w.filters[0].column.Name)
+	for _, f := range w.filters {
+		if f.column.Kind == schema.PartitionKey && f.element == nil {
+			return nil, helenus.Invalid("Only EQ and IN relation are supported on the partition key (unless you use the token() function) for %s statements", p.verb)
+		}
+		return nil, helenus.Invalid("Non PRIMARY KEY columns found in where clause: %s ", f.column.Name)
 	}
 	if w.token != nil {
 		return nil, helenus.Invalid("The token function cannot be used in WHERE clauses for %s statements", p.verb)
 	}
-	if w.keySet < len(w.key) {
+	if !w.wholeKey() {
 		return nil, helenus.Invalid("Some partition key parts are missing: %s", missing(w.table.PartitionKey, w.key))
 	}
-	if err := w.gaps(false); err != nil && !wholeRow {
+	whole = whole || (len(p.sops) == 0 && p.verb == verbUpdate)
+	if err := w.gaps(false); err != nil && !whole {
 		return nil, err
 	}
-	if wholeRow || (len(p.sops) == 0 && p.verb == verbUpdate) {
-		if slices.ContainsFunc(w.slices, func(s *slice) bool { return s != nil }) {
+	switch {
+	case whole && p.verb != verbDelete:
+		if len(w.tuples) > 0 || slices.ContainsFunc(w.slices, func(s *slice) bool { return s != nil }) {
 			return nil, helenus.Invalid("Slice restrictions are not supported on the clustering columns in %s statements", p.verb)
 		}
-		if w.prefix < len(w.clustering) && len(w.tuples) == 0 {
+		if w.prefix < len(w.clustering) {
 			return nil, helenus.Invalid("Some clustering keys are missing: %s", missing(w.table.Clustering, w.clustering))
 		}
-	} else if len(p.sops) > 0 && w.prefix > 0 {
+	case whole && w.prefix < len(w.clustering):
+		return nil, helenus.Invalid("Range deletions are not supported for specific columns")
+	case !whole && len(p.sops) > 0 && w.restrictsRows() && !p.conditionsOnRows():
 		return nil, helenus.Invalid("Invalid restrictions on clustering columns since the %s statement modifies only static columns", p.verb)
-	}
-	if len(w.tuples) > 0 && p.verb == verbInsert {
-		return nil, helenus.Invalid("Invalid tuple relation in INSERT")
 	}
 	p.keyIndexes = markersOf(w.key)
 	c.keyIndexes = p.keyIndexes
@@ -216,7 +220,7 @@ func missing(columns []*schema.Column, by []choice) string {
 			names = append(names, col.Name)
 		}
 	}
-	return namesOf(names)
+	return strings.Join(names, ", ")
 }
 
 func (p *modifyPlan) add(col *schema.Column, op operation) {
@@ -245,14 +249,17 @@ func (c *compiler) operation(p *modifyPlan, col *schema.Column, a *parse.Assignm
 	}
 	if !col.IsComplex() || col.Type.Kind == types.UDT {
 		if col.Type.IsCollection() {
-			return helenus.Invalid("Invalid operation (%s = %s %s ...) for frozen collection column %s", col.Name, col.Name, sign(a.Op), col.Name)
+			return helenus.Invalid("Invalid operation (%s = %s %s %s) for frozen collection column %s", col.Name, col.Name, sign(a.Op), c.text(a.Value), col.Name)
 		}
 		return helenus.Invalid("Invalid operation (%s = %s %s %s) for non counter column %s", col.Name, col.Name, sign(a.Op), c.text(a.Value), col.Name)
 	}
 	if a.Op == parse.Prepend && col.Type.Kind != types.List {
-		return helenus.Invalid("Invalid operation (%s = %s + %s) for non list column %s", col.Name, c.text(a.Value), col.Name, col.Name)
+		return helenus.Invalid("Invalid operation (%s = %s - %s) for non list column %s", col.Name, c.text(a.Value), col.Name, col.Name)
 	}
 	if a.Op == parse.Subtract && col.Type.Kind == types.Map {
+		if _, ok := a.Value.(*parse.MapLit); ok {
+			return helenus.Invalid("Value for a map substraction has to be a set, but was: '%s'", c.text(a.Value))
+		}
 		to.Type = types.SetOf(col.Type.Elems[0], false)
 	}
 	v, err := c.term(a.Value, to)
@@ -282,6 +289,9 @@ func sign(op parse.AssignOp) string {
 
 func (c *compiler) setElement(p *modifyPlan, col *schema.Column, a *parse.Assignment, to ColumnSpec) error {
 	if !col.IsComplex() || (col.Type.Kind != types.List && col.Type.Kind != types.Map) {
+		if col.Type.Kind == types.Set && col.IsComplex() {
+			return helenus.Invalid("Invalid operation (%s[%s] = %s) for set column %s", col.Name, c.text(a.Key), c.text(a.Value), col.Name)
+		}
 		if col.Type.IsCollection() && col.Type.Kind != types.Set {
 			return helenus.Invalid("Invalid operation (%s[%s] = %s) for frozen collection column %s", col.Name, c.text(a.Key), c.text(a.Value), col.Name)
 		}
@@ -312,7 +322,10 @@ func (c *compiler) elementKey(p *modifyPlan, col *schema.Column, key parse.Expr,
 }
 
 func (c *compiler) setField(p *modifyPlan, col *schema.Column, a *parse.Assignment, to ColumnSpec) error {
-	if col.Type.Kind != types.UDT || col.Type.Frozen {
+	if col.Type.Kind == types.UDT && col.Type.Frozen {
+		return helenus.Invalid("Invalid operation (%s.%s = %s) for frozen UDT column %s", col.Name, a.Field, c.text(a.Value), col.Name)
+	}
+	if col.Type.Kind != types.UDT {
 		return helenus.Invalid("Invalid operation (%s.%s = %s) for column %s", col.Name, a.Field, c.text(a.Value), col.Name)
 	}
 	i := slices.Index(col.Type.FieldNames, a.Field)
@@ -334,10 +347,13 @@ func (c *compiler) removal(p *modifyPlan, col *schema.Column, d *parse.Deletion)
 		p.add(col, &setColumn{col: col, value: constExpr(nil)})
 		return nil
 	}
-	if !col.IsComplex() || !col.Type.IsCollection() {
+	if col.Type.IsCollection() && !col.IsComplex() {
+		return helenus.Invalid("Invalid deletion operation for frozen collection column %s", col.Name)
+	}
+	if !col.Type.IsCollection() {
 		return helenus.Invalid("Invalid deletion operation for non collection column %s", col.Name)
 	}
 	key, list, err := c.elementKey(p, col, d.Key, to)
-	p.add(col, &setElement{col: col, key: key, value: constExpr(nil), byIndex: list})
+	p.add(col, &setElement{col: col, key: key, value: constExpr(nil), byIndex: list, removal: true})
 	return err
 }

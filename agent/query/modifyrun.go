@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"strings"
 
 	"helenus"
-	"helenus/internal/cql/parse"
 	"helenus/internal/cql/schema"
 	"helenus/store/row"
 )
@@ -17,6 +18,7 @@ type modifyRun struct {
 	builder row.Builder
 	buf     []byte // the encoded mutation
 	kind    helenus.WriteType
+	batch   bool
 	// shared is the batch's own USING TIMESTAMP, or nil.
 	shared expr
 
@@ -24,6 +26,11 @@ type modifyRun struct {
 	reading bool
 	at      int
 	command row.Command
+	keys    []row.Key   // of the command
+	slices  []row.Slice // of the command
+	cas     *casPlan
+	asked   []row.Slice // the rows that conditions look at
+	found   row.Kept    // what the command found
 	lists   []currentList
 
 	// Of the statement that is being evaluated:
@@ -59,7 +66,9 @@ func (p *modifyPlan) execute(x *execution) {
 	m.begin(helenus.WriteSimple)
 	m.items = append(m.items, modifyItem{p, x.values})
 	if p.conditional() {
-		x.conditional(p)
+		if err := x.conditional(false); err != nil {
+			x.fail(err)
+		}
 		return
 	}
 	x.readLists()
@@ -68,7 +77,7 @@ func (p *modifyPlan) execute(x *execution) {
 func (m *modifyRun) begin(kind helenus.WriteType) {
 	clear(m.items)
 	m.items, m.kind, m.shared, m.at, m.reading, m.casting = m.items[:0], kind, nil, 0, false, false
-	m.lists = m.lists[:0]
+	m.lists, m.batch = m.lists[:0], false
 }
 
 // readLists reads the lists that some statement changes by index or value, one
@@ -98,12 +107,10 @@ func (m *modifyRun) listCommand(x *execution, p *modifyPlan) error {
 	if err != nil {
 		return err
 	}
-	spans, err := p.where.spans(x)
-	if err != nil {
-		return err
-	}
-	m.command = row.Command{Table: p.table, Now: x.nowSeconds, Keys: keys, Filter: row.Filter{Slices: spans}}
-	return nil
+	m.keys = append(m.keys[:0], keys...)
+	m.slices, err = p.where.rowSlices(x, m.slices[:0])
+	m.command = row.Command{Table: p.table, Now: x.nowSeconds, Keys: m.keys, Filter: row.Filter{Slices: m.slices}}
+	return err
 }
 
 // consume keeps the lists that were read for the statement at hand.
@@ -177,11 +184,14 @@ func (x *execution) writeModification() {
 		return
 	}
 	mutation, err := m.build(x)
+	if err == nil && m.batch {
+		err = m.warnBatch(x)
+	}
 	if err != nil {
 		x.fail(err)
 		return
 	}
-	if m.builder.Len() == 0 {
+	if mutation == nil {
 		x.WriteDone(&Write{})
 		return
 	}
@@ -201,6 +211,9 @@ func (m *modifyRun) build(x *execution) ([]byte, error) {
 		if err := m.evaluate(x, item.plan); err != nil {
 			return nil, err
 		}
+	}
+	if m.builder.Len() == 0 {
+		return nil, nil // IN () names no partition
 	}
 	m.buf = m.builder.Finish(m.buf[:0])
 	if max := x.engine.opts.Limits.MaxMutationBytes; len(m.buf) > max {
@@ -300,7 +313,7 @@ func (m *modifyRun) partition(x *execution, p *modifyPlan) error {
 	if len(p.ops) == 0 && !p.makesRow {
 		return nil
 	}
-	rows, err := p.where.rowsNamed(x)
+	rows, err := p.where.combinations(x, p.where.prefix)
 	if err != nil {
 		return err
 	}
@@ -348,13 +361,12 @@ func (m *modifyRun) remove(x *execution, p *modifyPlan) error {
 	if m.casting {
 		d.Timestamp--
 	}
-	restricted := w.prefix > 0 || (len(w.slices) > 0 && w.slices[0] != nil) || len(w.tuples) > 0
 	switch {
-	case !restricted:
+	case !w.restrictsRows():
 		m.builder.DeletePartition(d)
 		return nil
-	case w.prefix == len(w.clustering) && len(w.tuples) == 0:
-		rows, err := w.prefixes(x)
+	case w.prefix == len(w.clustering):
+		rows, err := w.combinations(x, w.prefix)
 		if err != nil {
 			return err
 		}
@@ -365,95 +377,42 @@ func (m *modifyRun) remove(x *execution, p *modifyPlan) error {
 		}
 		return nil
 	}
-	ranges, err := w.ranges(x)
-	if err != nil {
-		return err
+	spans, err := w.spans(x)
+	for _, s := range spans {
+		m.builder.DeleteRange(s.start.components, !s.start.after, s.end.components, s.end.after, d)
 	}
-	for _, r := range ranges {
-		m.builder.DeleteRange(r.start, r.startInclusive, r.end, r.endInclusive, d)
-	}
-	return nil
+	return err
 }
 
-// rowsNamed are the full clusterings that = and IN name.
-func (w *where) rowsNamed(x *execution) ([][][]byte, error) {
-	if len(w.tuples) == 0 {
-		return w.prefixes(x)
+// warnBatch gives Cassandra's warnings and refusal of large batches. A batch of
+// one partition is one mutation and may be large.
+func (m *modifyRun) warnBatch(x *execution) error {
+	partitions := m.builder.Len()
+	if partitions < 2 {
+		return nil
 	}
-	t := &w.tuples[0]
-	if len(w.tuples) > 1 || (t.op != parse.Eq && t.op != parse.In) || t.first+len(t.types) != len(w.clustering) {
-		return nil, helenus.Unsupported("this combination of multi-column relations in a modification")
-	}
-	return t.rights(x, w)
-}
-
-// clusteringRange is a span of rows by the components of its ends.
-type clusteringRange struct {
-	start, end                   [][]byte
-	startInclusive, endInclusive bool
-}
-
-// ranges evaluates what a DELETE of ranges covers, in the order of the table.
-func (w *where) ranges(x *execution) ([]clusteringRange, error) {
-	if len(w.tuples) > 0 {
-		return nil, helenus.Unsupported("multi-column relations in DELETE of a range")
-	}
-	prefixes, err := w.prefixes(x)
-	if err != nil {
-		return nil, err
-	}
-	var out []clusteringRange
-	for _, p := range prefixes {
-		r := clusteringRange{start: p, end: p, startInclusive: true, endInclusive: true}
-		if w.prefix < len(w.slices) && w.slices[w.prefix] != nil {
-			if err := w.narrow(x, &r, p); err != nil {
-				return nil, err
-			}
-		}
-		out = append(out, r)
-	}
-	return out, nil
-}
-
-func (w *where) narrow(x *execution, r *clusteringRange, prefix [][]byte) error {
-	col, sl := w.table.Clustering[w.prefix], w.slices[w.prefix]
-	for _, side := range []struct {
-		e     *edge
-		lower bool
-	}{{sl.lower, true}, {sl.upper, false}} {
-		if side.e == nil {
-			continue
-		}
-		v, err := side.e.value.eval(x, nil)
-		if err != nil {
-			return err
-		}
-		if v.Bytes == nil {
-			return helenus.Invalid("Invalid null value in condition for column %s", col.Name)
-		}
-		end := append(prefix[:len(prefix):len(prefix)], v.Bytes)
-		if side.lower != col.Reversed {
-			r.start, r.startInclusive = end, side.e.inclusive
-		} else {
-			r.end, r.endInclusive = end, side.e.inclusive
-		}
-	}
-	return nil
-}
-
-// warnBatch gives Cassandra's warnings and refusal of large batches.
-func (m *modifyRun) warnBatch(x *execution, unlogged bool) error {
 	l := &x.engine.opts.Limits
 	size := len(m.buf)
-	tables := fmt.Sprintf("[%s]", m.items[0].plan.table.QualifiedName())
 	if size > l.BatchFailBytes {
 		return helenus.Invalid("Batch too large")
 	}
-	if size > l.BatchWarnBytes {
-		x.warn(fmt.Sprintf("Batch for %s is of size %d, exceeding specified threshold of %d by %d.", tables, size, l.BatchWarnBytes, size-l.BatchWarnBytes))
+	var tables []string
+	for i := range m.items {
+		if name := m.items[i].plan.table.QualifiedName(); !slices.Contains(tables, name) {
+			tables = append(tables, name)
+		}
 	}
-	if n := m.builder.Len(); unlogged && n > l.UnloggedBatchWarn {
-		x.warn(fmt.Sprintf("Unlogged batch covering %d partitions detected against table%s %s. You should use a logged batch for atomicity, or asynchronous writes for performance.", n, "", tables))
+	names := "[" + strings.Join(tables, ", ") + "]"
+	if size > l.BatchWarnBytes {
+		x.warn(fmt.Sprintf("Batch for %s is of size %d, exceeding specified threshold of %d by %d.", names, size, l.BatchWarnBytes, size-l.BatchWarnBytes))
+	}
+	if m.kind == helenus.WriteUnloggedBatch && partitions > l.UnloggedBatchWarn {
+		plural := ""
+		if len(tables) > 1 {
+			plural = "s"
+		}
+		x.warn(fmt.Sprintf("Unlogged batch covering %d partitions detected against table%s %s. You should use a logged batch for atomicity, "+
+			"or asynchronous writes for performance.", partitions, plural, names))
 	}
 	return nil
 }

@@ -134,6 +134,7 @@ type setElement struct {
 	key     expr
 	value   expr
 	byIndex bool
+	removal bool // DELETE
 }
 
 func (o *setElement) apply(x *execution, m *modifyRun) error {
@@ -145,16 +146,23 @@ func (o *setElement) apply(x *execution, m *modifyRun) error {
 	if err != nil || v.Unset {
 		return err
 	}
+	what := "map key"
+	if o.byIndex {
+		what = "value for list index"
+	}
 	if k.Unset {
-		return helenus.Invalid("Invalid unset %s key", kindWord(o.col.Type))
+		return helenus.Invalid("Invalid unset %s", what)
 	}
 	if k.Bytes == nil {
-		return helenus.Invalid("Invalid null %s key", kindWord(o.col.Type))
+		return helenus.Invalid("Invalid null %s", what)
 	}
 	if !o.byIndex {
 		return m.element(x, o.col, k.Bytes, v.Bytes)
 	}
 	list := m.current(o.col)
+	if len(list) == 0 && o.removal {
+		return helenus.Invalid("Attempted to delete an element from a list which is null")
+	}
 	if len(list) == 0 {
 		return helenus.Invalid("Attempted to set an element on a list which is null")
 	}
@@ -164,13 +172,6 @@ func (o *setElement) apply(x *execution, m *modifyRun) error {
 	}
 	m.cell(o.col, list[i].path, v.Bytes)
 	return nil
-}
-
-func kindWord(t *types.Type) string {
-	if t.Kind == types.List {
-		return "list"
-	}
-	return "map"
 }
 
 // discardFromList removes all elements of a list that equal one of some.

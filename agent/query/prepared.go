@@ -84,7 +84,8 @@ func unprepared(id []byte) error {
 }
 
 // prepare answers PREPARE. The id is the MD5 of the keyspace and the text, so
-// that every node gives the same one.
+// that every node gives the same one; a text that names its keyspace has the
+// same id in all.
 func (x *execution) prepare() error {
 	keyspace := x.keyspace()
 	c, err := x.engine.compileText(x.state, keyspace, x.req.Text)
@@ -92,7 +93,7 @@ func (x *execution) prepare() error {
 		return err
 	}
 	p := &Prepared{Params: c.specs, Result: c.result, statement: c.stmt, text: x.req.Text, KeyIndexes: c.keyIndexes}
-	if c.usedDefaultKeyspace {
+	if c.usedDefaultKeyspace || !namesTables(c.stmt) {
 		p.keyspace = keyspace
 	}
 	p.ID = md5.Sum([]byte(p.keyspace + p.text))
@@ -100,6 +101,16 @@ func (x *execution) prepare() error {
 	x.req.Result.Kind, x.req.Result.Prepared = ResultPrepared, p
 	x.finish()
 	return nil
+}
+
+// namesTables tells whether a statement is one of those that say themselves
+// which keyspace they mean, if they do.
+func namesTables(s statement) bool {
+	switch s.(type) {
+	case *selectPlan, *modifyPlan, *batchPlan, *truncation:
+		return true
+	}
+	return false
 }
 
 // PreparedCount is the number of statements kept.

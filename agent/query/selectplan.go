@@ -22,8 +22,10 @@ type selectPlan struct {
 	distinct   bool
 	aggregates []aggregateSpec
 	reversed   bool
-	// sortBy orders the rows of several partitions (IN with ORDER BY).
-	sortBy       []*schema.Column
+	// sortBy is how many clustering columns order the rows of several partitions
+	// (IN with ORDER BY); 0 leaves them as they come.
+	sortBy       int
+	several      bool // IN on the partition key
 	limit        expr
 	perPartition expr
 	// wantStatics and wantRegulars are the columns to fetch, by storage index.
@@ -53,6 +55,9 @@ func (c *compiler) planSelect(s *parse.Select) (statement, error) {
 	}
 	if len(s.GroupBy) > 0 {
 		return nil, helenus.Unsupported("GROUP BY")
+	}
+	if s.Distinct && s.PerPartitionLimit != nil {
+		return nil, helenus.Invalid("PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries")
 	}
 	t, err := c.table(s.From)
 	if err != nil {
@@ -183,8 +188,12 @@ const needsFiltering = "Cannot execute this query as it might involve data filte
 // select neither partitions nor slices into filters.
 func (c *compiler) checkSelectWhere(p *selectPlan, s *parse.Select) error {
 	w := p.where
-	keyWhole := w.keySet == len(w.key)
-	if w.keySet > 0 && !keyWhole {
+	behind := slices.ContainsFunc(w.slices, func(s *slice) bool { return s != nil }) ||
+		slices.ContainsFunc(w.clustering, func(ch choice) bool { return !ch.empty() })
+	if p.distinct && (behind || w.restrictsRows()) {
+		return helenus.Invalid("SELECT DISTINCT with WHERE clause only supports restriction by partition key and/or static columns.")
+	}
+	if w.keySet > 0 && !w.wholeKey() {
 		if !s.AllowFiltering {
 			return helenus.Invalid("%s", needsFiltering)
 		}
@@ -196,14 +205,12 @@ func (c *compiler) checkSelectWhere(p *selectPlan, s *parse.Select) error {
 	if err := w.gaps(s.AllowFiltering); err != nil {
 		return err
 	}
-	restricted := w.prefix > 0 || (len(w.slices) > 0 && w.slices[0] != nil) || len(w.tuples) > 0
-	if !s.AllowFiltering && (len(w.filters) > 0 || (restricted && !keyWhole && w.table.Name != "")) {
+	if !s.AllowFiltering && (len(w.filters) > 0 || (w.restrictsRows() && !w.wholeKey())) {
 		return helenus.Invalid("%s", needsFiltering)
 	}
-	p.staticRow = !restricted && !slices.ContainsFunc(w.filters, func(f filter) bool { return f.column.Kind != schema.Static && f.column.Kind != schema.PartitionKey })
-	if p.distinct && restricted {
-		return helenus.Invalid("SELECT DISTINCT with WHERE clause only supports restriction by partition key and/or static columns.")
-	}
+	p.staticRow = !w.restrictsRows() && !slices.ContainsFunc(w.filters, func(f filter) bool {
+		return f.column.Kind != schema.Static && f.column.Kind != schema.PartitionKey
+	})
 	return nil
 }
 
@@ -220,16 +227,18 @@ func (w *where) demote(col *schema.Column, ch *choice) {
 func (w *where) gaps(filtering bool) error {
 	for i := w.prefix; i < len(w.clustering); i++ {
 		ch, sl := &w.clustering[i], w.slices[i]
+		col, before := w.table.Clustering[i], w.table.Clustering[w.prefix]
+		if w.runs[i] != nil {
+			return errGap(col, before)
+		}
 		if ch.empty() && (sl == nil || i == w.prefix) {
 			continue
 		}
-		col := w.table.Clustering[i]
 		if !filtering {
-			before := w.table.Clustering[w.prefix]
 			if w.slices[w.prefix] != nil {
 				return helenus.Invalid("Clustering column \"%s\" cannot be restricted (preceding column \"%s\" is restricted by a non-EQ relation)", col.Name, before.Name)
 			}
-			return helenus.Invalid("PRIMARY KEY column \"%s\" cannot be restricted as preceding column \"%s\" is not restricted", col.Name, before.Name)
+			return errGap(col, before)
 		}
 		w.demote(col, ch)
 		w.demoteSlice(col, sl)
@@ -237,11 +246,14 @@ func (w *where) gaps(filtering bool) error {
 	}
 	for _, t := range w.tuples {
 		if t.first > w.prefix {
-			return helenus.Invalid("PRIMARY KEY column \"%s\" cannot be restricted as preceding column \"%s\" is not restricted",
-				w.table.Clustering[t.first].Name, w.table.Clustering[w.prefix].Name)
+			return errGap(w.table.Clustering[t.first], w.table.Clustering[w.prefix])
 		}
 	}
 	return nil
+}
+
+func errGap(col, before *schema.Column) error {
+	return helenus.Invalid("PRIMARY KEY column %q cannot be restricted as preceding column %q is not restricted", col.Name, before.Name)
 }
 
 func (w *where) demoteSlice(col *schema.Column, sl *slice) {
@@ -271,7 +283,7 @@ func (c *compiler) ordering(p *selectPlan, s *parse.Select) error {
 		return nil
 	}
 	w := p.where
-	if w.keySet != len(w.key) {
+	if !w.wholeKey() {
 		return helenus.Invalid("ORDER BY is only supported when the partition key is restricted by an EQ or an IN.")
 	}
 	direction, next := 0, 0
@@ -291,7 +303,7 @@ func (c *compiler) ordering(p *selectPlan, s *parse.Select) error {
 			next++
 		}
 		if col.Position != next {
-			return helenus.Invalid("Ordering by clustering columns must follow the declared order in the PRIMARY KEY")
+			return helenus.Invalid("Order by currently only supports the ordering of columns following their declared order in the PRIMARY KEY")
 		}
 		next++
 		d := 1
@@ -302,11 +314,11 @@ func (c *compiler) ordering(p *selectPlan, s *parse.Select) error {
 			return helenus.Invalid("Unsupported order by relation")
 		}
 		direction = d
-		p.sortBy = append(p.sortBy, col)
+		p.sortBy = col.Position + 1
 	}
 	p.reversed = direction < 0
 	if !slices.ContainsFunc(w.key, func(ch choice) bool { return ch.in }) {
-		p.sortBy = nil
+		p.sortBy = 0
 	}
 	return nil
 }
@@ -315,9 +327,6 @@ func (c *compiler) ordering(p *selectPlan, s *parse.Select) error {
 func (c *compiler) finishSelect(p *selectPlan) {
 	for _, f := range p.where.filters {
 		p.slot(f.column)
-	}
-	for _, col := range p.sortBy {
-		p.slot(col)
 	}
 	p.wantStatics = make([]bool, len(p.table.Statics))
 	p.wantRegulars = make([]bool, len(p.table.Regulars))
@@ -338,6 +347,7 @@ func (c *compiler) finishSelect(p *selectPlan) {
 	}
 	c.result = p.meta
 	c.keyIndexes = markersOf(p.where.key)
+	p.several = slices.ContainsFunc(p.where.key, func(ch choice) bool { return ch.in })
 }
 
 // markersOf gives the markers of a partition key restricted by nothing but

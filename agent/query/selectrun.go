@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"helenus"
+	"helenus/internal/cql/types"
 	"helenus/store/row"
 )
 
@@ -15,6 +16,7 @@ import (
 type selectRun struct {
 	plan    *selectPlan
 	command row.Command
+	slices  []row.Slice // of the command
 	filters []boundFilter
 	view    rowView
 
@@ -47,7 +49,7 @@ func (p *selectPlan) execute(x *execution) {
 		x.fail(err)
 		return
 	}
-	if r.rowsMax == 0 || (p.where.keySet == len(p.where.key) && len(r.command.Keys) == 0) || len(r.command.Filter.Slices) == 0 {
+	if r.rowsMax == 0 || (p.where.wholeKey() && len(r.command.Keys) == 0) || len(r.command.Filter.Slices) == 0 {
 		r.begin(x)
 		r.done(x, nil)
 		return
@@ -57,10 +59,11 @@ func (p *selectPlan) execute(x *execution) {
 }
 
 func (r *selectRun) prepare(x *execution, p *selectPlan) error {
-	*r = selectRun{plan: p, view: rowView{plan: p, now: x.nowSeconds, values: r.view.values, parts: r.view.parts, scratch: r.view.scratch}}
+	*r = selectRun{plan: p, view: rowView{plan: p, now: x.nowSeconds, values: r.view.values, parts: r.view.parts, scratch: r.view.scratch},
+		slices: r.slices, filters: r.filters[:0], last: pagingState{key: r.last.key, after: r.last.after}}
 	r.command = row.Command{Table: p.table, Now: x.nowSeconds}
 	var err error
-	if r.filters, err = p.bindFilters(x); err != nil {
+	if r.filters, err = p.bindFilters(x, r.filters); err != nil {
 		return err
 	}
 	if err := r.limits(x); err != nil {
@@ -68,17 +71,35 @@ func (r *selectRun) prepare(x *execution, p *selectPlan) error {
 	}
 	f := &r.command.Filter
 	f.Reversed, f.Statics, f.Regulars = p.reversed, p.wantStatics, p.wantRegulars
-	if f.Slices, err = p.where.spans(x); err != nil {
+	if r.slices, err = p.where.rowSlices(x, r.slices[:0]); err != nil {
 		return err
 	}
-	if p.where.keySet == len(p.where.key) {
-		if r.command.Keys, err = p.where.keys(x); err != nil {
+	f.Slices = r.slices
+	if err := r.tokenRange(x); err != nil {
+		return err
+	}
+	if p.where.wholeKey() {
+		if err := r.keys(x); err != nil {
 			return err
 		}
-	} else if err := r.tokenRange(x); err != nil {
-		return err
 	}
 	return r.continueFrom(x)
+}
+
+// keys sets the partitions by key: those in the range of token relations, if
+// there are any.
+func (r *selectRun) keys(x *execution) error {
+	keys, err := r.plan.where.keys(x)
+	if err != nil {
+		return err
+	}
+	if r.plan.where.token != nil {
+		p, c := x.engine.opts.Partitioner, &r.command
+		keys = slices.DeleteFunc(keys, func(k row.Key) bool { return !c.Start.AfterStart(k, p) || !c.End.BeforeEnd(k, p) })
+		c.Start, c.End = row.Bound{}, row.Bound{}
+	}
+	r.command.Keys = keys
+	return nil
 }
 
 func (r *selectRun) limits(x *execution) error {
@@ -87,7 +108,7 @@ func (r *selectRun) limits(x *execution) error {
 		e    expr
 		to   *int
 		name string
-	}{{r.plan.limit, &r.rowsMax, "LIMIT"}, {r.plan.perPartition, &r.perPartition, "PER PARTITION LIMIT"}} {
+	}{{r.plan.limit, &r.rowsMax, "limit"}, {r.plan.perPartition, &r.perPartition, "per partition limit"}} {
 		if l.e == nil {
 			continue
 		}
@@ -103,14 +124,14 @@ func (r *selectRun) limits(x *execution) error {
 		}
 		n := int(int32(binary.BigEndian.Uint32(v.Bytes)))
 		if n <= 0 {
-			return helenus.Invalid("%s must be strictly positive", l.name)
+			return helenus.Invalid("LIMIT must be strictly positive")
 		}
 		*l.to = n
 	}
 	if x.req.Params.PageSize > 0 && len(r.plan.aggregates) == 0 {
 		r.pageRows = x.req.Params.PageSize
 	}
-	if r.plan.sortBy != nil && r.pageRows > 0 {
+	if r.plan.sortBy > 0 && r.pageRows > 0 {
 		return helenus.Invalid("Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either " +
 			"remove the ORDER BY or the IN and sort client side, or disable paging for this query")
 	}
@@ -199,7 +220,6 @@ func (r *selectRun) consume(x *execution, ps row.Partitions) error {
 	r.begin(x)
 	scan := row.Scan{TombstonesMax: x.engine.opts.Limits.TombstoneFail}
 	live := row.Visible(ps, &r.command, r.plan.staticRow, &scan)
-	first := true
 	for !r.full() {
 		p, err := live.Next()
 		if err != nil {
@@ -209,13 +229,12 @@ func (r *selectRun) consume(x *execution, ps row.Partitions) error {
 			break
 		}
 		r.inPartition = 0
-		if first && len(r.command.After) > 0 {
+		if r.command.Continues(p.Key()) {
 			r.inPartition = r.resume.inPartition
 		}
-		if err := r.partition(x, p, first && len(r.command.After) > 0); err != nil {
+		if err := r.partition(x, p); err != nil {
 			return err
 		}
-		first = false
 	}
 	r.scan = scan
 	return nil
@@ -225,7 +244,7 @@ func (r *selectRun) consume(x *execution, ps row.Partitions) error {
 // follow, so more is true only when there is one.
 func (r *selectRun) full() bool { return r.more || r.rows >= r.rowsMax }
 
-func (r *selectRun) partition(x *execution, p row.Partition, resumed bool) error {
+func (r *selectRun) partition(x *execution, p row.Partition) error {
 	v := &r.view
 	v.key, v.static = p.Key(), p.StaticRow()
 	for n := 0; ; n++ {
@@ -234,7 +253,7 @@ func (r *selectRun) partition(x *execution, p row.Partition, resumed bool) error
 			return err
 		}
 		if u == nil {
-			if n == 0 && v.static != nil && r.plan.staticRow && !resumed {
+			if n == 0 && v.static != nil && r.plan.staticRow && !r.command.Continues(v.key) {
 				v.row = nil
 				return r.offer(x)
 			}
@@ -269,7 +288,8 @@ func (r *selectRun) offer(x *execution) error {
 	if r.plan.aggregates != nil {
 		return r.aggregate(x)
 	}
-	if r.plan.sortBy != nil {
+	if r.plan.sortBy > 0 {
+		r.inPartition++
 		return r.keep(x)
 	}
 	r.rows++
@@ -317,8 +337,9 @@ func (r *selectRun) keep(x *execution) error {
 		}
 		kept.cells = append(kept.cells, bytes.Clone(v.Bytes))
 	}
-	if r.view.row != nil {
-		kept.order = bytes.Clone(r.view.row.Clustering.Order)
+	if t := r.plan.table; r.view.row != nil && r.plan.sortBy > 0 {
+		n := r.plan.sortBy
+		kept.order = types.AppendClustering(nil, t.ClusteringTypes()[:n], t.ClusteringReversed()[:n], r.view.clustering(t)[:n])
 	}
 	r.sorted = append(r.sorted, kept)
 	return nil
@@ -352,12 +373,14 @@ func (r *selectRun) done(x *execution, err error) {
 }
 
 func (r *selectRun) giveSorted(x *execution) {
-	slices.SortStableFunc(r.sorted, func(a, b sortedRow) int {
-		if r.plan.reversed {
-			a, b = b, a
-		}
-		return bytes.Compare(a.order, b.order)
-	})
+	if r.plan.sortBy > 0 {
+		slices.SortStableFunc(r.sorted, func(a, b sortedRow) int {
+			if r.plan.reversed {
+				a, b = b, a
+			}
+			return bytes.Compare(a.order, b.order)
+		})
+	}
 	for i, s := range r.sorted {
 		if i >= r.rowsMax {
 			break

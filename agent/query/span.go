@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"helenus"
-	"helenus/internal/cql/parse"
 	"helenus/internal/cql/schema"
 	"helenus/internal/cql/types"
 	"helenus/store/row"
@@ -42,44 +41,33 @@ func splitKey(parts [][]byte, key []byte, columns int) [][]byte {
 	return parts
 }
 
-// candidates evaluates a choice to its values, sorted and without duplicates
+// candidates evaluates a choice to its values: sorted and without duplicates
 // for IN.
 func (ch *choice) candidates(x *execution, col *schema.Column) ([][]byte, error) {
 	var out [][]byte
-	add := func(v Value) error {
-		if v.Unset {
-			return helenus.Invalid("Invalid unset value for column %s", col.Name)
-		}
-		if v.Bytes == nil {
-			return helenus.Invalid("Invalid null value in condition for column %s", col.Name)
-		}
-		out = append(out, v.Bytes)
-		return nil
-	}
 	if ch.list != nil {
-		v, err := ch.list.eval(x, nil)
+		list, err := ch.elements(x, col)
 		if err != nil {
 			return nil, err
 		}
-		if v.Bytes == nil {
-			return nil, add(v)
-		}
-		for _, e := range elementsOf(types.ListOf(col.Type, false), v.Bytes) {
-			if err := add(Value{Bytes: e}); err != nil {
-				return nil, err
-			}
-		}
+		out = list
 	}
 	for _, e := range ch.values {
 		v, err := e.eval(x, nil)
 		if err != nil {
 			return nil, err
 		}
-		if err := add(v); err != nil {
-			return nil, err
+		if v.Unset {
+			return nil, helenus.Invalid("Invalid unset value for column %s", col.Name)
+		}
+		out = append(x.take(out), v.Bytes)
+	}
+	for _, v := range out {
+		if v == nil {
+			return nil, helenus.Invalid("Invalid null value in condition for column %s", col.Name)
 		}
 	}
-	if ch.in && !col.IsComplex() {
+	if ch.in && len(out) > 1 {
 		slices.SortFunc(out, col.Type.Compare)
 		if col.Reversed {
 			slices.Reverse(out)
@@ -89,39 +77,99 @@ func (ch *choice) candidates(x *execution, col *schema.Column) ([][]byte, error)
 	return out, nil
 }
 
-// product multiplies the candidates of columns, the last varying fastest.
-func product(rows [][][]byte, candidates [][]byte, max int) ([][][]byte, error) {
+// elements evaluates the list of IN ?. A marker's elements are checked one by
+// one, so that a null among them is told as one.
+func (ch *choice) elements(x *execution, col *schema.Column) ([][]byte, error) {
+	m, isMarker := ch.list.(*markerExpr)
+	var v Value
+	var err error
+	if isMarker {
+		v = x.values[m.index]
+	} else {
+		v, err = ch.list.eval(x, nil)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case v.Unset:
+		return nil, helenus.Invalid("Invalid unset value for column %s", col.Name)
+	case v.Bytes == nil:
+		return nil, helenus.Invalid("Invalid null value for column %s", col.Name)
+	}
+	out := elementsOf(types.ListOf(col.Type, false), v.Bytes)
+	if isMarker && !slices.ContainsFunc(out, func(e []byte) bool { return e == nil }) {
+		_, err = m.eval(x, nil)
+	}
+	return out, err
+}
+
+// take gives dst, or for nil a slice of room for one value that costs nothing.
+func (x *execution) take(dst [][]byte) [][]byte {
+	if dst != nil {
+		return dst
+	}
+	return x.components(1)
+}
+
+// components gives an empty slice of components with room for n. Those given
+// out before stay as they are.
+func (x *execution) components(n int) [][]byte {
+	if cap(x.parts)-len(x.parts) < n {
+		x.parts = make([][]byte, 0, max(2*cap(x.parts), n, 16))
+	}
+	at := len(x.parts)
+	x.parts = x.parts[:at+n]
+	return x.parts[at : at : at+n]
+}
+
+// product multiplies rows with the candidates of the next columns, the last
+// varying fastest.
+func product(rows, candidates [][][]byte, max int) ([][][]byte, error) {
 	if len(rows)*len(candidates) > max {
 		return nil, helenus.Invalid("IN restrictions multiply to more than %d combinations; split the query", max)
 	}
 	if len(candidates) == 1 {
 		for i := range rows {
-			rows[i] = append(rows[i], candidates[0])
+			rows[i] = append(rows[i], candidates[0]...)
 		}
 		return rows, nil
 	}
 	out := make([][][]byte, 0, len(rows)*len(candidates))
 	for _, r := range rows {
 		for _, c := range candidates {
-			out = append(out, append(r[:len(r):len(r)], c))
+			out = append(out, append(r[:len(r):len(r)], c...))
 		}
 	}
 	return out, nil
 }
 
+// singles gives each value a tuple of its own.
+func singles(x *execution, values [][]byte) [][][]byte {
+	if len(values) == 1 {
+		x.one[0] = values
+		return x.one[:]
+	}
+	out := make([][][]byte, len(values))
+	for i := range values {
+		out[i] = values[i : i+1 : i+1]
+	}
+	return out
+}
+
 // keys evaluates the partition keys a statement names, in the order of IN.
 func (w *where) keys(x *execution) ([]row.Key, error) {
-	rows := [][][]byte{make([][]byte, 0, len(w.key))}
+	x.rows[0] = x.components(len(w.key))
+	rows := x.rows[:]
 	for i := range w.key {
 		values, err := w.key[i].candidates(x, w.table.PartitionKey[i])
 		if err != nil {
 			return nil, err
 		}
-		if rows, err = product(rows, values, x.engine.opts.Limits.InCombinationsMax); err != nil {
+		if rows, err = product(rows, singles(x, values), x.engine.opts.Limits.InCombinationsMax); err != nil {
 			return nil, err
 		}
 	}
-	keys := make([]row.Key, 0, len(rows))
+	keys := x.keys[:0]
 	for _, parts := range rows {
 		k, err := x.key(parts)
 		if err != nil {
@@ -129,12 +177,18 @@ func (w *where) keys(x *execution) ([]row.Key, error) {
 		}
 		keys = append(keys, k)
 	}
+	x.keys = keys
 	return keys, nil
 }
 
 // key makes a partition key and checks its size.
 func (x *execution) key(parts [][]byte) (row.Key, error) {
-	b := composeKey(nil, parts)
+	b := parts[0]
+	if len(parts) > 1 {
+		at := len(x.bytes)
+		x.bytes = composeKey(x.bytes, parts)
+		b = x.bytes[at:len(x.bytes):len(x.bytes)]
+	}
 	if len(b) == 0 {
 		return row.Key{}, helenus.Invalid("Key may not be empty")
 	}
@@ -144,177 +198,192 @@ func (x *execution) key(parts [][]byte) (row.Key, error) {
 	return row.Key{Prefix: x.engine.opts.Partitioner.Prefix(b), Bytes: b}, nil
 }
 
-// prefixes evaluates the = and IN at the start of the clustering columns.
-func (w *where) prefixes(x *execution) ([][][]byte, error) {
-	rows := [][][]byte{make([][]byte, 0, len(w.clustering))}
-	for i := 0; i < w.prefix; i++ {
-		values, err := w.clustering[i].candidates(x, w.table.Clustering[i])
-		if err != nil {
+// combinations evaluates the = and IN of the first n clustering columns.
+func (w *where) combinations(x *execution, n int) ([][][]byte, error) {
+	x.rows[0] = x.components(len(w.clustering))
+	rows := x.rows[:]
+	for i := 0; i < n; {
+		var tuples [][][]byte
+		width := 1
+		if run := w.runs[i]; run != nil {
+			var err error
+			if tuples, err = run.evaluate(x, w); err != nil {
+				return nil, err
+			}
+			width = len(run.types)
+		} else {
+			values, err := w.clustering[i].candidates(x, w.table.Clustering[i])
+			if err != nil {
+				return nil, err
+			}
+			tuples = singles(x, values)
+		}
+		var err error
+		if rows, err = product(rows, tuples, x.engine.opts.Limits.InCombinationsMax); err != nil {
 			return nil, err
 		}
-		if rows, err = product(rows, values, x.engine.opts.Limits.InCombinationsMax); err != nil {
-			return nil, err
-		}
+		i += width
 	}
 	return rows, nil
 }
 
-// bound is the byte-comparable bound of a clustering prefix.
-func (w *where) bound(prefix [][]byte, after bool) []byte {
-	return types.AppendBound(nil, w.table.ClusteringTypes(), w.table.ClusteringReversed(), prefix, after)
+// bound is an end of a span: before or after all rows with a prefix. One
+// without components is open.
+type bound struct {
+	components [][]byte
+	after      bool
+	order      []byte
 }
 
-// spans evaluates what the WHERE clause selects of a partition's rows: sorted,
-// disjoint slices.
-func (w *where) spans(x *execution) ([]row.Slice, error) {
-	prefixes, err := w.prefixes(x)
+// span is a run of a partition's rows.
+type span struct{ start, end bound }
+
+func (w *where) bound(x *execution, prefix [][]byte, after bool) bound {
+	b := bound{components: prefix, after: after}
+	if len(prefix) > 0 {
+		at := len(x.bytes)
+		x.bytes = types.AppendBound(x.bytes, w.table.ClusteringTypes(), w.table.ClusteringReversed(), prefix, after)
+		b.order = x.bytes[at:len(x.bytes):len(x.bytes)]
+	}
+	return b
+}
+
+// within is the span of all rows with a prefix.
+func (w *where) within(x *execution, prefix [][]byte) span {
+	return span{w.bound(x, prefix, false), w.bound(x, prefix, true)}
+}
+
+// spans evaluates what the WHERE clause selects of a partition's rows: sorted
+// and disjoint.
+func (w *where) spans(x *execution) ([]span, error) {
+	prefixes, err := w.combinations(x, w.prefix)
 	if err != nil {
 		return nil, err
 	}
-	var out []row.Slice
+	out := x.spans[:0]
 	for _, p := range prefixes {
-		s, err := w.span(x, p)
-		if err != nil {
-			return nil, err
+		s := w.within(x, p)
+		if w.prefix < len(w.slices) && w.slices[w.prefix] != nil {
+			some, err := w.narrow(x, &s, p)
+			if err != nil {
+				return nil, err
+			}
+			if !some {
+				continue
+			}
 		}
 		out = append(out, s)
 	}
-	for i := range w.tuples {
-		more, err := w.tuples[i].spans(x, w)
+	x.spans = out
+	out = normalise(out)
+	for _, r := range w.tuples {
+		more, err := r.spans(x, w)
 		if err != nil {
 			return nil, err
 		}
-		out = intersect(normalise(out), normalise(more))
+		out = normalise(intersect(out, normalise(more)))
 	}
-	return normalise(out), nil
+	return out, nil
 }
 
-// span is one prefix with the slice of the column behind it, if any.
-func (w *where) span(x *execution, prefix [][]byte) (row.Slice, error) {
-	if len(prefix) == 0 && (len(w.slices) == 0 || w.slices[0] == nil) {
-		return row.Slice{}, nil
+// slices gives the spans in the form of a command.
+func (w *where) rowSlices(x *execution, dst []row.Slice) ([]row.Slice, error) {
+	spans, err := w.spans(x)
+	for _, s := range spans {
+		dst = append(dst, row.Slice{Start: s.start.order, End: s.end.order})
 	}
-	s := row.Slice{Start: w.bound(prefix, false), End: w.bound(prefix, true)}
-	if w.prefix >= len(w.slices) || w.slices[w.prefix] == nil {
-		return s, nil
-	}
+	return dst, err
+}
+
+// narrow clips a span to the slice of the column behind its prefix and tells
+// whether anything is left. Null lies below all values.
+func (w *where) narrow(x *execution, s *span, prefix [][]byte) (bool, error) {
 	col, sl := w.table.Clustering[w.prefix], w.slices[w.prefix]
-	for _, side := range []struct {
-		e     *edge
-		lower bool
-	}{{sl.lower, true}, {sl.upper, false}} {
-		if side.e == nil {
+	for i, e := range [...]*edge{sl.lower, sl.upper} {
+		if e == nil {
 			continue
 		}
-		v, err := side.e.value.eval(x, nil)
+		lower := i == 0
+		v, err := e.value.eval(x, nil)
 		if err != nil {
-			return s, err
+			return false, err
 		}
-		if v.Unset || v.Bytes == nil {
-			return s, helenus.Invalid("Invalid null value in condition for column %s", col.Name)
+		switch {
+		case v.Unset:
+			return false, helenus.Invalid("Invalid unset value for column %s", col.Name)
+		case v.Bytes == nil && lower:
+			continue
+		case v.Bytes == nil:
+			return false, nil
 		}
-		w.clip(&s, append(prefix[:len(prefix):len(prefix)], v.Bytes), col.Reversed, side.lower, side.e.inclusive)
+		w.clip(x, s, append(append(x.components(len(prefix)+1), prefix...), v.Bytes), lower, e.inclusive)
 	}
-	return s, nil
+	return true, nil
 }
 
 // clip sets the side of s that a comparison with the last component of prefix
 // means: in a descending column the lower values lie behind.
-func (w *where) clip(s *row.Slice, prefix [][]byte, reversed, lower, inclusive bool) {
-	if lower != reversed {
-		s.Start = w.bound(prefix, !inclusive)
+func (w *where) clip(x *execution, s *span, prefix [][]byte, lower, inclusive bool) {
+	if lower != w.table.Clustering[len(prefix)-1].Reversed {
+		s.start = w.bound(x, prefix, !inclusive)
 	} else {
-		s.End = w.bound(prefix, inclusive)
+		s.end = w.bound(x, prefix, inclusive)
 	}
 }
 
-// spans of (a, b) > (x, y) are those of a > x and of a = x, b > y; with columns
-// of mixed direction they do not join into one.
-func (r *tupleRelation) spans(x *execution, w *where) ([]row.Slice, error) {
-	rights, err := r.rights(x, w)
-	if err != nil {
-		return nil, err
+func compareStarts(a, b span) int { return bytes.Compare(a.start.order, b.start.order) }
+
+// compareEnds puts the open end behind all others.
+func compareEnds(a, b bound) int {
+	switch {
+	case len(a.order) == 0 || len(b.order) == 0:
+		return len(b.order) - len(a.order)
 	}
-	var out []row.Slice
-	for _, right := range rights {
-		if r.op == parse.Eq || r.op == parse.In {
-			out = append(out, row.Slice{Start: w.bound(right, false), End: w.bound(right, true)})
+	return bytes.Compare(a.order, b.order)
+}
+
+func (s span) empty() bool {
+	return len(s.end.order) > 0 && bytes.Compare(s.start.order, s.end.order) >= 0
+}
+
+// normalise sorts spans, drops empty ones and joins those that touch.
+func normalise(in []span) []span {
+	if len(in) > 1 {
+		slices.SortFunc(in, compareStarts)
+	}
+	out := in[:0]
+	for _, s := range in {
+		if s.empty() {
 			continue
 		}
-		lower := r.op == parse.Gt || r.op == parse.Ge
-		inclusive := r.op == parse.Ge || r.op == parse.Le
-		for i := r.first; i < len(right); i++ {
-			s := row.Slice{Start: w.bound(right[:i], false), End: w.bound(right[:i], true)}
-			w.clip(&s, right[:i+1], w.table.Clustering[i].Reversed, lower, inclusive && i == len(right)-1)
-			out = append(out, s)
-		}
-	}
-	return out, nil
-}
-
-// rights evaluates the right sides, each behind the = values of the columns
-// before the tuple.
-func (r *tupleRelation) rights(x *execution, w *where) ([][][]byte, error) {
-	tuples, err := r.evaluate(x)
-	if err != nil {
-		return nil, err
-	}
-	before := [][][]byte{{}}
-	for i := 0; i < r.first; i++ {
-		values, err := w.clustering[i].candidates(x, w.table.Clustering[i])
-		if err != nil {
-			return nil, err
-		}
-		if before, err = product(before, values, x.engine.opts.Limits.InCombinationsMax); err != nil {
-			return nil, err
-		}
-	}
-	var out [][][]byte
-	for _, b := range before {
-		for _, t := range tuples {
-			if len(t) != len(r.types) || slices.ContainsFunc(t, func(v []byte) bool { return v == nil }) {
-				return nil, helenus.Invalid("Invalid null value in condition for columns: %s", "tuple")
+		if n := len(out); n > 0 && (len(out[n-1].end.order) == 0 || bytes.Compare(s.start.order, out[n-1].end.order) <= 0) {
+			if compareEnds(s.end, out[n-1].end) > 0 {
+				out[n-1].end = s.end
 			}
-			out = append(out, slices.Concat(b, t))
-		}
-	}
-	return out, nil
-}
-
-func (r *tupleRelation) evaluate(x *execution) ([][][]byte, error) {
-	var out [][][]byte
-	for _, e := range []expr{r.tuple, r.list} {
-		if e == nil {
 			continue
 		}
-		v, err := e.eval(x, nil)
-		if err != nil {
-			return nil, err
-		}
-		if r.list == nil {
-			return [][][]byte{fieldsOf(v.Bytes)}, nil
-		}
-		for _, tuple := range elementsOf(types.ListOf(types.TupleOf(r.types...), false), v.Bytes) {
-			out = append(out, fieldsOf(tuple))
-		}
-		return out, nil
+		out = append(out, s)
 	}
-	for _, exprs := range r.rows {
-		var t [][]byte
-		for _, e := range exprs {
-			v, err := e.eval(x, nil)
-			if err != nil {
-				return nil, err
+	return out
+}
+
+func intersect(a, b []span) []span {
+	var out []span
+	for _, s := range a {
+		for _, t := range b {
+			r := s
+			if compareStarts(t, r) > 0 {
+				r.start = t.start
 			}
-			if len(exprs) == 1 && len(r.types) > 1 {
-				t = fieldsOf(v.Bytes)
-				break
+			if compareEnds(t.end, r.end) < 0 {
+				r.end = t.end
 			}
-			t = append(t, v.Bytes)
+			if !r.empty() {
+				out = append(out, r)
+			}
 		}
-		out = append(out, t)
 	}
-	return out, nil
+	return out
 }
 
 // fieldsOf splits a serialized tuple that was validated.
@@ -341,43 +410,4 @@ func elementsOf(t *types.Type, b []byte) [][]byte {
 		}
 		out = append(out, v)
 	}
-}
-
-// normalise sorts slices and drops empty and duplicate ones. An empty End is
-// open and thus the greatest.
-func normalise(in []row.Slice) []row.Slice {
-	slices.SortFunc(in, func(a, b row.Slice) int { return bytes.Compare(a.Start, b.Start) })
-	out := in[:0]
-	for _, s := range in {
-		if len(s.End) > 0 && bytes.Compare(s.Start, s.End) >= 0 {
-			continue
-		}
-		if n := len(out); n > 0 && (len(out[n-1].End) == 0 || bytes.Compare(s.Start, out[n-1].End) <= 0) {
-			if len(out[n-1].End) > 0 && (len(s.End) == 0 || bytes.Compare(s.End, out[n-1].End) > 0) {
-				out[n-1].End = s.End
-			}
-			continue
-		}
-		out = append(out, s)
-	}
-	return out
-}
-
-func intersect(a, b []row.Slice) []row.Slice {
-	var out []row.Slice
-	for _, s := range a {
-		for _, t := range b {
-			r := s
-			if bytes.Compare(t.Start, r.Start) > 0 {
-				r.Start = t.Start
-			}
-			if len(r.End) == 0 || (len(t.End) > 0 && bytes.Compare(t.End, r.End) < 0) {
-				r.End = t.End
-			}
-			if len(r.End) == 0 || bytes.Compare(r.Start, r.End) < 0 {
-				out = append(out, r)
-			}
-		}
-	}
-	return out
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,9 +29,9 @@ import (
 //	named [...]      likewise, unprepared, with name=value
 //	prepare          a statement; shows ids, markers and columns
 //	batch [unlogged|counter] [ts=N] [...]  a BATCH frame; values behind |
-//	helenus [...]    as cql, for what differs on purpose; not run on the peer
 //
-// class leaves the text of errors out. Between the values of a line stands |.
+// class leaves the text of errors out; differs marks what differs on purpose
+// and is not run on the peer (TestStories -rewrite writes it). Between the values of a line stands |.
 
 var stories = flag.String("story", "*", "which stories of testdata to run")
 
@@ -85,13 +84,15 @@ type storyRun struct {
 
 func (s *storyRun) command(t *testing.T, d *datadriven.TestData) string {
 	a := ask{cl: helenus.LocalOne, serial: helenus.Serial, now: epoch}
-	class := false
+	class, differs := false, false
 	for _, arg := range d.CmdArgs {
 		value := strings.Join(arg.Vals, ",")
 		n, _ := strconv.ParseInt(value, 10, 64)
 		switch arg.Key {
 		case "class":
 			class = true
+		case "differs":
+			differs = true
 		case "now":
 			a.now += n
 		case "page":
@@ -111,12 +112,10 @@ func (s *storyRun) command(t *testing.T, d *datadriven.TestData) string {
 		}
 	}
 	var out strings.Builder
+	if differs && s.peer {
+		return d.Expected
+	}
 	switch d.Cmd {
-	case "helenus":
-		if s.peer {
-			return d.Expected
-		}
-		fallthrough
 	case "cql":
 		for _, text := range statements(d.Input) {
 			b := a
@@ -157,7 +156,7 @@ func statements(input string) []string {
 func (s *storyRun) show(out *strings.Builder, a ask, class bool) {
 	got := s.target.do(a)
 	showAnswer(out, got, class)
-	if s.pages && a.page == 0 && got.err == nil && got.kind == ResultRows && (a.verb == VerbExecute || isSelect(a.text)) {
+	if s.pages && a.page == 0 && got.err == nil && got.kind == ResultRows && isSelect(a.text) {
 		for page := 1; page <= 3; page++ {
 			if text := s.paged(a, got, page); text != "" {
 				fmt.Fprintf(out, "page size %d differs: %s", page, text)
@@ -306,13 +305,13 @@ func (s *storyRun) bind(t *testing.T, out *strings.Builder, a ask, d *datadriven
 	}
 	for line := range strings.Lines(rest) {
 		x := a
-		x.verb, x.id = VerbExecute, prepared.id
+		x.verb, x.id, x.text = VerbExecute, prepared.id, p.text
 		var parts []string
 		if line = strings.TrimSpace(line); line != "-" {
 			parts = strings.Split(line, " | ")
 		}
 		if d.Cmd == "named" {
-			x.verb, x.text = VerbQuery, p.text
+			x.verb = VerbQuery
 			for i, part := range parts {
 				name, v, _ := strings.Cut(part, "=")
 				x.names, parts[i] = append(x.names, name), v
@@ -464,7 +463,7 @@ func TestStories(t *testing.T) {
 					s := storyRun{target: to, pages: true}
 					datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string {
 						got := s.command(t, d)
-						if rewrite && d.Cmd == "helenus" {
+						if rewrite && d.HasArg("differs") {
 							return got // of all else only the peer says what is right
 						}
 						if got != d.Expected {

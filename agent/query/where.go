@@ -1,6 +1,8 @@
 package query
 
 import (
+	"strings"
+
 	"helenus"
 	"helenus/internal/cql/parse"
 	"helenus/internal/cql/schema"
@@ -23,40 +25,42 @@ type edge struct {
 // slice restricts a column, or the token, to a range; either side may be open.
 type slice struct{ lower, upper *edge }
 
-// tupleRelation is (a, b) op (x, y) on a run of clustering columns from first.
-type tupleRelation struct {
-	first int
-	op    parse.Operator
-	// rows holds the right sides: one for a comparison, some for IN. A marker
-	// stands for a whole tuple (tuple) or for a list of tuples (list).
-	rows  [][]expr
-	tuple expr
-	list  expr
-	types []*types.Type
-}
-
 // where is a WHERE clause sorted into what selects partitions, what selects
 // rows, and what must be filtered.
 type where struct {
-	table      *schema.Table
-	key        []choice // parallel to the partition key; unrestricted where empty
-	keySet     int      // restricted by = or IN
-	token      *slice
-	clustering []choice // parallel to the clustering columns
-	slices     []*slice // parallel to the clustering columns
-	tuples     []tupleRelation
+	table  *schema.Table
+	key    []choice // parallel to the partition key; unrestricted where empty
+	keySet int      // restricted by = or IN
+	token  *slice
+	// What restricts the clustering columns is parallel to them: choices of one
+	// column, choices of a run of columns that begins here, slices.
+	clustering []choice
+	runs       []*tupleRelation
+	slices     []*slice
+	tuples     []*tupleRelation // slices of runs of columns
 	filters    []filter
 	// prefix is how many clustering columns at the start are restricted by = or
-	// IN; behind it there may be one slice.
+	// IN; behind it there may be slices.
 	prefix int
 }
+
+// restrictsRows tells whether any clustering column is restricted but by
+// filtering.
+func (w *where) restrictsRows() bool {
+	return w.prefix > 0 || len(w.tuples) > 0 || (len(w.slices) > 0 && w.slices[0] != nil)
+}
+
+// wholeKey tells whether the partition key is restricted by = or IN in all its
+// columns.
+func (w *where) wholeKey() bool { return w.keySet == len(w.key) }
 
 func (c choice) empty() bool { return c.values == nil && c.list == nil }
 
 // analyse sorts the relations of a statement on t.
 func (c *compiler) analyse(t *schema.Table, relations []parse.Relation) (*where, error) {
+	n := len(t.Clustering)
 	w := &where{table: t, key: make([]choice, len(t.PartitionKey)),
-		clustering: make([]choice, len(t.Clustering)), slices: make([]*slice, len(t.Clustering))}
+		clustering: make([]choice, n), runs: make([]*tupleRelation, n), slices: make([]*slice, n)}
 	for i := range relations {
 		if err := c.relation(w, &relations[i]); err != nil {
 			return nil, err
@@ -67,11 +71,15 @@ func (c *compiler) analyse(t *schema.Table, relations []parse.Relation) (*where,
 			w.keySet++
 		}
 	}
-	if w.token != nil && w.keySet > 0 {
-		return nil, helenus.Invalid("Columns %q cannot be restricted by both a normal relation and a token relation", t.PartitionKey[0].Name)
-	}
-	for w.prefix < len(w.clustering) && !w.clustering[w.prefix].empty() {
-		w.prefix++
+	for w.prefix < n {
+		switch {
+		case !w.clustering[w.prefix].empty():
+			w.prefix++
+		case w.runs[w.prefix] != nil:
+			w.prefix += len(w.runs[w.prefix].types)
+		default:
+			return w, nil
+		}
 	}
 	return w, nil
 }
@@ -96,8 +104,10 @@ func (c *compiler) columnRelation(w *where, r *parse.Relation) error {
 		return err
 	}
 	switch r.Op {
-	case parse.Like, parse.IsNotNull, parse.Neq:
-		return unsupportedOperator(r.Op, col)
+	case parse.IsNotNull:
+		return helenus.Invalid("Unsupported restriction: %s IS NOT NULL", col.Name)
+	case parse.Neq:
+		return helenus.Invalid("Unsupported \"!=\" relation: %s != %s", col.Name, c.text(r.Value))
 	case parse.Contains, parse.ContainsKey:
 		return c.containsRelation(w, r, col)
 	}
@@ -115,20 +125,13 @@ func (c *compiler) columnRelation(w *where, r *parse.Relation) error {
 	if err != nil {
 		return err
 	}
-	if r.Op == parse.Eq {
+	switch r.Op {
+	case parse.Like:
+		return helenus.Invalid("LIKE restriction is only supported on properly indexed columns. %s LIKE %s is not valid.", col.Name, c.text(r.Value))
+	case parse.Eq:
 		return c.placeChoice(w, col, choice{values: []expr{v}})
 	}
 	return c.placeSlice(w, col, r.Op, v)
-}
-
-func unsupportedOperator(op parse.Operator, col *schema.Column) error {
-	switch op {
-	case parse.Like:
-		return helenus.Invalid("LIKE restriction is only supported on properly indexed columns. %s LIKE is not valid.", col.Name)
-	case parse.IsNotNull:
-		return helenus.Invalid("Unsupported restriction: %s IS NOT NULL", col.Name)
-	}
-	return helenus.Invalid("Unsupported \"!=\" relation: %s != ?", col.Name)
 }
 
 var operatorTexts = [...]string{"=", "!=", "<", "<=", ">", ">=", "IN", "CONTAINS", "CONTAINS KEY", "LIKE", "IS NOT"}
@@ -162,46 +165,92 @@ func (c *compiler) placeChoice(w *where, col *schema.Column, ch choice) error {
 		at = &w.key[col.Position]
 	case schema.Clustering:
 		at = &w.clustering[col.Position]
-		if w.slices[col.Position] != nil {
-			return errTwice(col)
+		if w.slices[col.Position] != nil || w.runOver(col) {
+			return errTwice(col.Name)
 		}
-	default:
+	}
+	if (at != nil && !at.empty()) || w.compared(col) != nil {
+		return errTwice(col.Name)
+	}
+	if at == nil {
 		w.filters = append(w.filters, filter{column: col, op: parse.In, choice: ch})
-		return nil
+	} else {
+		*at = ch
 	}
-	if !at.empty() {
-		return errTwice(col)
-	}
-	*at = ch
 	return nil
 }
 
-func errTwice(col *schema.Column) error {
-	return helenus.Invalid("%s cannot be restricted by more than one relation if it includes an Equal", col.Name)
+// runOver tells whether a choice of a run of columns covers a column.
+func (w *where) runOver(col *schema.Column) bool {
+	for i, r := range w.runs[:col.Position+1] {
+		if r != nil && col.Position < i+len(r.types) {
+			return true
+		}
+	}
+	return false
+}
+
+// compared finds a filter that compares the whole of a column.
+func (w *where) compared(col *schema.Column) *filter {
+	for i := range w.filters {
+		if f := &w.filters[i]; f.column == col && f.element == nil && f.op != parse.Contains && f.op != parse.ContainsKey {
+			return f
+		}
+	}
+	return nil
+}
+
+func errTwice(name string) error {
+	return helenus.Invalid("%s cannot be restricted by more than one relation if it includes an Equal", name)
 }
 
 func (c *compiler) placeSlice(w *where, col *schema.Column, op parse.Operator, v expr) error {
-	if col.Kind != schema.Clustering {
-		w.filters = append(w.filters, filter{column: col, op: op, choice: choice{values: []expr{v}}})
-		return nil
+	switch col.Kind {
+	case schema.Clustering:
+		if !w.clustering[col.Position].empty() || w.runOver(col) {
+			return errTwice(col.Name)
+		}
+		if w.slices[col.Position] == nil {
+			w.slices[col.Position] = &slice{}
+		}
+		return w.slices[col.Position].add(op, v, col.Name)
+	case schema.PartitionKey:
+		if !w.key[col.Position].empty() {
+			return errTwice(col.Name)
+		}
 	}
-	if !w.clustering[col.Position].empty() {
-		return errTwice(col)
+	for i := range w.filters {
+		f := &w.filters[i]
+		switch {
+		case f.column != col || f.element != nil:
+		case f.op == parse.In:
+			return errTwice(col.Name)
+		case isLower(f.op) == isLower(op) && f.op != parse.Contains && f.op != parse.ContainsKey:
+			return errSide(isLower(op), col.Name)
+		}
 	}
-	if w.slices[col.Position] == nil {
-		w.slices[col.Position] = &slice{}
+	w.filters = append(w.filters, filter{column: col, op: op, choice: choice{values: []expr{v}}})
+	return nil
+}
+
+func isLower(op parse.Operator) bool { return op == parse.Gt || op == parse.Ge }
+
+func errSide(lower bool, name string) error {
+	word := "end"
+	if lower {
+		word = "start"
 	}
-	return w.slices[col.Position].add(op, v, col.Name)
+	return helenus.Invalid("More than one restriction was found for the %s bound on %s", word, name)
 }
 
 func (s *slice) add(op parse.Operator, v expr, name string) error {
 	e := &edge{value: v, inclusive: op == parse.Le || op == parse.Ge}
-	side, word := &s.lower, "start"
-	if op == parse.Lt || op == parse.Le {
-		side, word = &s.upper, "end"
+	side := &s.upper
+	if isLower(op) {
+		side = &s.lower
 	}
 	if *side != nil {
-		return helenus.Invalid("More than one restriction was found for the %s bound on %s", word, name)
+		return errSide(isLower(op), name)
 	}
 	*side = e
 	return nil
@@ -210,14 +259,17 @@ func (s *slice) add(op parse.Operator, v expr, name string) error {
 func (c *compiler) tokenRelation(w *where, r *parse.Relation) error {
 	key := w.table.PartitionKey
 	if len(r.Columns) != len(key) {
-		return helenus.Invalid("The token() function must be applied to all partition key components or none of them")
+		return errTokenColumns()
 	}
 	for i, name := range r.Columns {
 		col, err := c.column(w.table, name)
 		if err != nil {
 			return err
 		}
-		if col != key[i] {
+		switch {
+		case col.Kind != schema.PartitionKey:
+			return errTokenColumns()
+		case col != key[i]:
 			return helenus.Invalid("The token function arguments must be in the partition key order: %s", keyNames(key))
 		}
 	}
@@ -226,17 +278,27 @@ func (c *compiler) tokenRelation(w *where, r *parse.Relation) error {
 	if err != nil {
 		return err
 	}
-	if w.token == nil {
-		w.token = &slice{}
-	}
 	switch r.Op {
 	case parse.Eq:
-		w.token.lower, w.token.upper = &edge{v, true}, &edge{v, true}
+		if w.token != nil {
+			return errTwice(keyNames(key))
+		}
+		w.token = &slice{&edge{v, true}, &edge{v, true}}
 		return nil
 	case parse.Lt, parse.Le, parse.Gt, parse.Ge:
-		return w.token.add(r.Op, v, "token("+keyNames(key)+")")
+		if w.token == nil {
+			w.token = &slice{}
+		}
+		if w.token.lower != nil && w.token.upper != nil && w.token.lower.value == w.token.upper.value {
+			return errTwice(keyNames(key))
+		}
+		return w.token.add(r.Op, v, keyNames(key))
 	}
-	return helenus.Invalid("%s cannot be used with the token function", operatorText(r.Op))
+	return helenus.Invalid("Unsupported %q relation: token(%s) %s %s", operatorText(r.Op), keyNames(key), operatorText(r.Op), c.text(r.Value))
+}
+
+func errTokenColumns() error {
+	return helenus.Invalid("The token() function must be applied to all partition key components or none of them")
 }
 
 // tokenTerm is the right side of a token relation: a token, or token(values).
@@ -249,106 +311,30 @@ func (c *compiler) tokenTerm(t *schema.Table, e parse.Expr, to ColumnSpec) (expr
 }
 
 func keyNames(cols []*schema.Column) string {
-	s := ""
-	for i, c := range cols {
-		if i > 0 {
-			s += ", "
-		}
-		s += c.Name
+	var names []string
+	for _, c := range cols {
+		names = append(names, c.Name)
 	}
-	return s
-}
-
-func (c *compiler) tupleRelation(w *where, r *parse.Relation) error {
-	out := tupleRelation{op: r.Op}
-	for i, name := range r.Columns {
-		col, err := c.column(w.table, name)
-		if err != nil {
-			return err
-		}
-		if col.Kind != schema.Clustering {
-			return helenus.Invalid("Multi-column relations can only be applied to clustering columns but was applied to: %s", name)
-		}
-		if i == 0 {
-			out.first = col.Position
-		} else if col.Position != out.first+i {
-			return helenus.Invalid("Clustering columns must appear in the PRIMARY KEY order in multi-column relations: %s", "("+namesOf(r.Columns)+")")
-		}
-		out.types = append(out.types, col.Type)
-	}
-	whole := ColumnSpec{Keyspace: w.table.Keyspace, Table: w.table.Name, Name: "(" + namesOf(r.Columns) + ")", Type: types.TupleOf(out.types...)}
-	if err := c.tupleValues(&out, r, whole, w.table); err != nil {
-		return err
-	}
-	w.tuples = append(w.tuples, out)
-	return nil
-}
-
-func namesOf(names []string) string {
-	s := ""
-	for i, n := range names {
-		if i > 0 {
-			s += ", "
-		}
-		s += n
-	}
-	return s
-}
-
-func (c *compiler) tupleValues(out *tupleRelation, r *parse.Relation, whole ColumnSpec, t *schema.Table) error {
-	var err error
-	if m, ok := r.Value.(*parse.BindMarker); ok {
-		if r.Op == parse.In {
-			out.list = c.marker(m, part("in"+whole.Name, whole, types.ListOf(whole.Type, false)))
-		} else {
-			out.tuple = c.marker(m, whole)
-		}
-		return nil
-	}
-	rights := r.Values
-	if r.Value != nil {
-		rights = []parse.Expr{r.Value}
-	}
-	for _, e := range rights {
-		var row []expr
-		if m, ok := e.(*parse.BindMarker); ok {
-			row = []expr{c.marker(m, whole)}
-			out.rows = append(out.rows, row)
-			continue
-		}
-		tuple, ok := e.(*parse.TupleLit)
-		if !ok {
-			return helenus.Invalid("Invalid tuple literal for %s", whole.Name)
-		}
-		if len(tuple.Elems) != len(out.types) {
-			return helenus.Invalid("Expected %d elements in value for tuple %s, but got %d: %s", len(out.types), whole.Name, len(tuple.Elems), c.text(tuple))
-		}
-		for i, el := range tuple.Elems {
-			col := t.Clustering[out.first+i]
-			var v expr
-			if v, err = c.term(el, specOf(t, col)); err != nil {
-				return err
-			}
-			row = append(row, v)
-		}
-		out.rows = append(out.rows, row)
-	}
-	return nil
+	return strings.Join(names, ", ")
 }
 
 func (c *compiler) containsRelation(w *where, r *parse.Relation, col *schema.Column) error {
 	t := col.Type
+	name := "value(" + col.Name + ")"
+	if r.Op == parse.ContainsKey {
+		if t.Kind != types.Map {
+			return helenus.Invalid("Cannot use CONTAINS KEY on non-map column %s", col.Name)
+		}
+		name = "key(" + col.Name + ")"
+	}
 	if !t.IsCollection() {
 		return helenus.Invalid("Cannot use %s on non-collection column %s", operatorText(r.Op), col.Name)
 	}
 	elem := t.Elems[len(t.Elems)-1]
 	if r.Op == parse.ContainsKey {
-		if t.Kind != types.Map {
-			return helenus.Invalid("Cannot use CONTAINS KEY on non-map column %s", col.Name)
-		}
 		elem = t.Elems[0]
 	}
-	v, err := c.term(r.Value, part("value("+col.Name+")", specOf(w.table, col), elem))
+	v, err := c.term(r.Value, part(name, specOf(w.table, col), elem))
 	w.filters = append(w.filters, filter{column: col, op: r.Op, choice: choice{values: []expr{v}}})
 	return err
 }
@@ -358,8 +344,15 @@ func (c *compiler) elementRelation(w *where, r *parse.Relation) error {
 	if err != nil {
 		return err
 	}
-	if col.Type.Kind != types.Map {
+	switch {
+	case col.Type.Kind == types.List:
+		return helenus.Invalid("Indexes on list entries (%s[index] = value) are not currently supported.", col.Name)
+	case col.Type.Kind != types.Map:
 		return helenus.Invalid("Column %s cannot be used as a map", col.Name)
+	case !col.Type.IsMultiCell():
+		return helenus.Invalid("Map-entry equality predicates on frozen map column %s are not supported", col.Name)
+	case r.Op != parse.Eq:
+		return helenus.Invalid("Only EQ relations are supported on map entries")
 	}
 	k, err := c.term(r.Key, part("key("+col.Name+")", specOf(w.table, col), col.Type.Elems[0]))
 	if err != nil {
