@@ -100,6 +100,10 @@ func newAggregates(specs []aggregateSpec) []aggregateState {
 func (r *selectRun) aggregate(x *execution) error {
 	if r.rows == 0 {
 		// Outputs that are no aggregates show the first row.
+		r.firstRow = make([][]byte, len(r.view.values))
+		for i, v := range r.view.values {
+			r.firstRow[i] = bytes.Clone(v)
+		}
 		if err := r.keep(x); err != nil {
 			return err
 		}
@@ -228,10 +232,15 @@ func (r *selectRun) giveAggregates(x *execution) error {
 	if r.aggregates == nil {
 		r.begin(x)
 	}
+	// The iterators have ended and what the view held with them.
+	r.view.row, r.view.static = nil, nil
+	if r.view.values = r.firstRow; r.view.values == nil {
+		r.view.values = make([][]byte, len(r.plan.columns))
+	}
 	for i, out := range r.plan.outputs {
 		var v Value
 		var err error
-		if _, ok := out.(*aggregateExpr); ok {
+		if r.plan.aggregated[i] {
 			v, err = out.eval(x, &r.view)
 		} else if len(r.sorted) > 0 {
 			v.Bytes = r.sorted[0].cells[i]

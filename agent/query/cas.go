@@ -18,7 +18,9 @@ type casPlan struct {
 	// does not hold.
 	shown []int
 	// hidden are the slots that Cassandra does not read and so shows as null.
-	hidden  []bool
+	hidden []bool
+	// statics are the static columns that are read.
+	statics []*schema.Column
 	applied *ResultMetadata
 	refused *ResultMetadata
 }
@@ -89,6 +91,11 @@ func newCASPlan(plans []*modifyPlan, batch bool) *casPlan {
 	default:
 		for _, col := range looked {
 			show(col)
+		}
+	}
+	for _, col := range t.Statics {
+		if statics || slices.Contains(looked, col) {
+			p.statics = append(p.statics, col)
 		}
 	}
 	p.applied = appliedMetadata(t, nil)
@@ -269,7 +276,8 @@ func (x *execution) answerConditional(view *rowView, applied bool) {
 				rows = append(rows, u.Row)
 			}
 		}
-		if len(rows) == 0 && m.found.Static != nil {
+		hasStatic := func(col *schema.Column) bool { return len(cells(m.found.Static, col)) > 0 }
+		if len(rows) == 0 && slices.ContainsFunc(m.cas.statics, hasStatic) {
 			rows = append(rows, nil)
 		}
 	}

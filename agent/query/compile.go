@@ -12,7 +12,8 @@ import (
 type compiler struct {
 	engine   *Engine
 	state    *meta.State
-	keyspace string // of the session or the request; "" if none
+	keyspace string        // of the session or the request; "" if none
+	target   *schema.Table // of the statement
 
 	specs  []ColumnSpec // of the bind markers, filled as they are met
 	stmt   statement
@@ -86,6 +87,7 @@ func (c *compiler) table(name parse.QualifiedName) (*schema.Table, error) {
 	if t == nil {
 		return nil, helenus.Invalid("table %s does not exist", name.Name)
 	}
+	c.target = t
 	return t, nil
 }
 

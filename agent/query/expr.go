@@ -63,7 +63,7 @@ func (e *collectionExpr) eval(x *execution, r *rowView) (Value, error) {
 }
 
 // encodeCollection lays out values (alternating for a map) in the order that
-// the type demands: sets and maps sorted, without duplicates, the first one
+// the type demands: sets and maps sorted, without duplicates, the last one
 // winning.
 func encodeCollection(t *types.Type, values [][]byte) []byte {
 	switch t.Kind {
@@ -79,7 +79,7 @@ func encodeCollection(t *types.Type, values [][]byte) []byte {
 		slices.SortStableFunc(pairs, func(a, b [2][]byte) int { return t.Elems[0].Compare(a[0], b[0]) })
 		flat := values[:0:0]
 		for i, p := range pairs {
-			if i > 0 && t.Elems[0].Compare(p[0], pairs[i-1][0]) == 0 {
+			if i+1 < len(pairs) && t.Elems[0].Compare(p[0], pairs[i+1][0]) == 0 {
 				continue
 			}
 			flat = append(flat, p[0], p[1])
@@ -185,7 +185,7 @@ func (c *compiler) computed(e parse.Expr, to ColumnSpec) (expr, error) {
 	if !assignable(t, to.Type) {
 		if call, ok := e.(*parse.Call); ok {
 			return nil, helenus.Invalid("Type error: cannot assign result of function %s (type %s) to %s (type %s)",
-				functionName(call.Name), t, to.Name, to.Type)
+				functionText(functionName(call.Name)), t, to.Name, to.Type)
 		}
 		return nil, helenus.Invalid("Type error: cannot assign result of type %s to %s (type %s)", t, to.Name, to.Type)
 	}
@@ -226,9 +226,20 @@ func (c *compiler) marker(e *parse.BindMarker, to ColumnSpec) expr {
 	return &markerExpr{index: e.Index, typ: to.Type}
 }
 
+// fits tells whether a literal may be of a type at all; of what is no literal
+// its own compilation says so.
+func fits(e parse.Expr, t *types.Type) bool {
+	k, ok := e.(*parse.Constant)
+	if !ok || k.Kind == parse.Null {
+		return true
+	}
+	kind, ok := constantKinds[k.Kind]
+	return ok && t.Accepts(kind)
+}
+
 func (c *compiler) listLiteral(e *parse.ListLit, to ColumnSpec) (expr, error) {
 	if to.Type.Kind != types.List && to.Type.Kind != types.Vector {
-		return nil, helenus.Invalid("Invalid list literal for %s of type %s", to.Name, to.Type)
+		return nil, helenus.Invalid("Unexpected receiver type '%s'; only list and vector are expected", to.Type)
 	}
 	if to.Type.Kind == types.Vector && len(e.Elems) != to.Type.Dimension {
 		return nil, helenus.Invalid("Invalid vector literal for %s of type %s; expected %d elements, but given %d",
@@ -245,6 +256,9 @@ func part(name string, of ColumnSpec, t *types.Type) ColumnSpec {
 func (c *compiler) elements(elems []parse.Expr, to, each ColumnSpec) (expr, error) {
 	out := &collectionExpr{typ: to.Type}
 	for _, el := range elems {
+		if !fits(el, each.Type) {
+			return nil, helenus.Invalid("Invalid %s literal for %s: value %s is not of type %s", kindWord(to.Type), to.Name, c.text(el), each.Type)
+		}
 		t, err := c.term(el, each)
 		if err != nil {
 			return nil, err
@@ -252,6 +266,16 @@ func (c *compiler) elements(elems []parse.Expr, to, each ColumnSpec) (expr, erro
 		out.elems = append(out.elems, t)
 	}
 	return c.fold(out, out.elems)
+}
+
+func kindWord(t *types.Type) string {
+	switch t.Kind {
+	case types.Set:
+		return "set"
+	case types.Vector:
+		return "vector"
+	}
+	return "list"
 }
 
 // fold evaluates a composite of constants once, at planning.
@@ -281,6 +305,12 @@ func (c *compiler) mapLiteral(e *parse.MapLit, to ColumnSpec) (expr, error) {
 	}
 	out := &collectionExpr{typ: to.Type}
 	for _, entry := range e.Entries {
+		if !fits(entry.Key, to.Type.Elems[0]) {
+			return nil, helenus.Invalid("Invalid map literal for %s: key %s is not of type %s", to.Name, c.text(entry.Key), to.Type.Elems[0])
+		}
+		if !fits(entry.Value, to.Type.Elems[1]) {
+			return nil, helenus.Invalid("Invalid map literal for %s: value %s is not of type %s", to.Name, c.text(entry.Value), to.Type.Elems[1])
+		}
 		k, err := c.term(entry.Key, part("key("+to.Name+")", to, to.Type.Elems[0]))
 		if err != nil {
 			return nil, err
@@ -304,6 +334,9 @@ func (c *compiler) tupleLiteral(e *parse.TupleLit, to ColumnSpec) (expr, error) 
 	}
 	out := &tupleExpr{}
 	for i, el := range e.Elems {
+		if !fits(el, to.Type.Elems[i]) {
+			return nil, helenus.Invalid("Invalid tuple literal for %s: component %d is not of type %s", to.Name, i, to.Type.Elems[i])
+		}
 		t, err := c.term(el, part(to.Name, to, to.Type.Elems[i]))
 		if err != nil {
 			return nil, err
@@ -322,6 +355,9 @@ func (c *compiler) udtLiteral(e *parse.UDTLit, to ColumnSpec) (expr, error) {
 		i := slices.Index(to.Type.FieldNames, f.Name)
 		if i < 0 {
 			return nil, helenus.Invalid("Unknown field '%s' in value of user defined type %s", f.Name, to.Type.Name)
+		}
+		if !fits(f.Value, to.Type.Elems[i]) {
+			return nil, helenus.Invalid("Invalid user type literal for %s: field %s is not of type %s", to.Name, f.Name, to.Type.Elems[i])
 		}
 		t, err := c.term(f.Value, part(f.Name, to, to.Type.Elems[i]))
 		if err != nil {

@@ -89,7 +89,11 @@ func (f *fakeReplica) compare(a, b row.Key) int { return row.CompareKeys(a, b, f
 
 func (f *fakeReplica) Write(w *Write) {
 	f.run(func() {
-		w.Err = f.apply(w.State, w.Mutation)
+		if w.Consistency.IsSerial() {
+			w.Err = helenus.Invalid("You must use conditional updates for serializable writes")
+		} else {
+			w.Err = f.apply(w.State, w.Mutation)
+		}
 		f.types = append(f.types, w.Type)
 		w.Done.WriteDone(w)
 	})

@@ -121,7 +121,7 @@ func blobConversion(name string) *function {
 	plain := strings.ReplaceAll(name, "_", "")
 	if t := strings.TrimPrefix(plain, "blobas"); t != plain {
 		if typ, err := types.ParseName(t, nil); err == nil {
-			return &function{name: name, args: []*types.Type{types.Native(types.Blob)}, ret: typ, call: func(_ *execution, a [][]byte) ([]byte, error) {
+			return &function{args: []*types.Type{types.Native(types.Blob)}, ret: typ, call: func(_ *execution, a [][]byte) ([]byte, error) {
 				if a[0] != nil {
 					if err := typ.Validate(a[0]); err != nil {
 						return nil, helenus.Invalid("In call to function %s, value 0x%x is not a valid binary representation for type %s", functionText(name), a[0], typ)

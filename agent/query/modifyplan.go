@@ -173,6 +173,7 @@ func (c *compiler) planDelete(s *parse.Delete) (statement, error) {
 // whole tells that it must name single rows.
 func (c *compiler) finishModify(p *modifyPlan, whole bool) (statement, error) {
 	w := p.where
+	w.deletes = p.removesRows
 	for _, f := range w.filters {
 		if f.column.Kind == schema.PartitionKey && f.element == nil {
 			return nil, helenus.Invalid("Only EQ and IN relation are supported on the partition key (unless you use the token() function) for %s statements", p.verb)

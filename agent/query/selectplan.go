@@ -21,6 +21,7 @@ type selectPlan struct {
 
 	distinct   bool
 	aggregates []aggregateSpec
+	aggregated []bool // outputs with an aggregate in them, when there are any
 	reversed   bool
 	// sortBy is how many clustering columns order the rows of several partitions
 	// (IN with ORDER BY); 0 leaves them as they come.
@@ -67,6 +68,9 @@ func (c *compiler) planSelect(s *parse.Select) (statement, error) {
 	if err := c.selectors(p, s); err != nil {
 		return nil, err
 	}
+	if len(p.aggregates) > 0 && s.PerPartitionLimit != nil {
+		return nil, helenus.Invalid("PER PARTITION LIMIT is not allowed with aggregate queries.")
+	}
 	if p.where, err = c.analyse(t, s.Where); err != nil {
 		return nil, err
 	}
@@ -110,11 +114,13 @@ func (c *compiler) selectors(p *selectPlan, s *parse.Select) error {
 	}
 	var plain []*schema.Column
 	for _, sel := range s.Columns {
+		before := len(p.aggregates)
 		x, typ, err := c.typed(sel.Expr, nil, &scope{table: t, plan: p})
 		if err != nil {
 			return err
 		}
 		p.outputs = append(p.outputs, x)
+		p.aggregated = append(p.aggregated, len(p.aggregates) > before)
 		spec := ColumnSpec{Keyspace: t.Keyspace, Table: t.Name, Name: sel.Alias, Type: typ}
 		if spec.Name == "" {
 			spec.Name = c.selectorName(sel.Expr)

@@ -30,6 +30,7 @@ type selectRun struct {
 	inPartition int
 	aggregates  []aggregateState
 	sorted      []sortedRow
+	firstRow    [][]byte    // of an aggregation, by slot
 	last        pagingState // behind the last row given
 	more        bool
 	scan        row.Scan
@@ -128,7 +129,9 @@ func (r *selectRun) limits(x *execution) error {
 		}
 		*l.to = n
 	}
-	if x.req.Params.PageSize > 0 && len(r.plan.aggregates) == 0 {
+	if r.plan.aggregates != nil {
+		r.rowsMax = math.MaxInt // LIMIT is of the one row that comes out
+	} else if x.req.Params.PageSize > 0 {
 		r.pageRows = x.req.Params.PageSize
 	}
 	if r.plan.sortBy > 0 && r.pageRows > 0 {
@@ -210,7 +213,7 @@ func (r *selectRun) continueFrom(x *execution) error {
 // begin starts, or starts again, to give rows.
 func (r *selectRun) begin(x *execution) {
 	x.req.Out.Begin(r.plan.meta, x.req.Params.SkipMetadata, x.metadataChanged)
-	r.rows, r.inPartition, r.more, r.sorted = 0, 0, false, nil
+	r.rows, r.inPartition, r.more, r.sorted, r.firstRow = 0, 0, false, nil, nil
 	r.aggregates = newAggregates(r.plan.aggregates)
 }
 

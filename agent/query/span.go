@@ -296,7 +296,7 @@ func (w *where) rowSlices(x *execution, dst []row.Slice) ([]row.Slice, error) {
 }
 
 // narrow clips a span to the slice of the column behind its prefix and tells
-// whether anything is left. Null lies below all values.
+// whether anything is left. Null stands before all values in the table's order.
 func (w *where) narrow(x *execution, s *span, prefix [][]byte) (bool, error) {
 	col, sl := w.table.Clustering[w.prefix], w.slices[w.prefix]
 	for i, e := range [...]*edge{sl.lower, sl.upper} {
@@ -311,7 +311,9 @@ func (w *where) narrow(x *execution, s *span, prefix [][]byte) (bool, error) {
 		switch {
 		case v.Unset:
 			return false, helenus.Invalid("Invalid unset value for column %s", col.Name)
-		case v.Bytes == nil && lower:
+		case v.Bytes == nil && w.deletes:
+			return false, helenus.Invalid("Invalid null value in condition for column %s", col.Name)
+		case v.Bytes == nil && lower != col.Reversed:
 			continue
 		case v.Bytes == nil:
 			return false, nil

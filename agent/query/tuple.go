@@ -47,6 +47,11 @@ func (c *compiler) tupleRelation(w *where, r *parse.Relation) error {
 	return w.placeTuple(out)
 }
 
+// covers tells whether a column is one of the run.
+func (r *tupleRelation) covers(col *schema.Column) bool {
+	return col.Position >= r.first && col.Position < r.first+len(r.types)
+}
+
 func (c *compiler) tupleText(r *parse.Relation) string {
 	text := "(" + strings.Join(r.Columns, ", ") + ") " + operatorText(r.Op) + " "
 	if r.Value != nil {
@@ -67,6 +72,13 @@ func (w *where) placeTuple(r *tupleRelation) error {
 		if !w.clustering[r.first].empty() || w.runOver(columns[0]) {
 			return errTwice(columns[0].Name)
 		}
+		for _, col := range columns {
+			sl := w.slices[col.Position]
+			taken := sl != nil && ((isLower(r.op) && sl.lower != nil) || (!isLower(r.op) && sl.upper != nil))
+			if taken || slices.ContainsFunc(w.tuples, func(o *tupleRelation) bool { return o.covers(col) && isLower(o.op) == isLower(r.op) }) {
+				return errSide(isLower(r.op), col.Name)
+			}
+		}
 		w.tuples = append(w.tuples, r)
 		return nil
 	}
@@ -75,7 +87,7 @@ func (w *where) placeTuple(r *tupleRelation) error {
 			return errTwice(col.Name)
 		}
 	}
-	if r.op == parse.Eq && len(r.rows[0]) == len(columns) && !r.wholes() {
+	if len(r.rows) == 1 && r.list == nil && !r.wholes() {
 		for i, col := range columns {
 			w.clustering[col.Position] = choice{values: r.rows[0][i : i+1]}
 		}

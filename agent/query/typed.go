@@ -1,6 +1,8 @@
 package query
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"helenus"
@@ -47,42 +49,10 @@ func (c *compiler) typed(e parse.Expr, want *types.Type, s *scope) (expr, *types
 	}
 	t := want
 	if t == nil {
-		t = literalType(e)
-	}
-	if t == nil {
 		return nil, nil, helenus.Invalid("Cannot infer type for term %s in selection clause (try using a cast to force a type)", c.text(e))
 	}
 	x, err := c.term(e, ColumnSpec{Name: c.text(e), Type: t})
 	return x, t, err
-}
-
-// literalType is the type that a bare literal has in a selection.
-func literalType(e parse.Expr) *types.Type {
-	k, ok := e.(*parse.Constant)
-	if !ok {
-		return nil
-	}
-	switch k.Kind {
-	case parse.Integer:
-		for _, kind := range []types.Kind{types.Int, types.BigInt, types.VarInt} {
-			if _, err := types.Native(kind).ParseConstant(types.IntegerConst, k.Text); err == nil {
-				return types.Native(kind)
-			}
-		}
-	case parse.Float:
-		return types.Native(types.Double)
-	case parse.Boolean:
-		return types.Native(types.Boolean)
-	case parse.UUID:
-		return types.Native(types.UUID)
-	case parse.Hex:
-		return types.Native(types.Blob)
-	case parse.String:
-		return types.Native(types.Text)
-	case parse.Duration:
-		return types.Native(types.Duration)
-	}
-	return nil
 }
 
 func (c *compiler) columnExpr(e *parse.Column, s *scope) (expr, *types.Type, error) {
@@ -145,58 +115,63 @@ func (c *compiler) call(e *parse.Call, want *types.Type, s *scope) (expr, *types
 			candidates = []*function{f}
 		}
 	}
+	if len(candidates) == 0 && s == nil {
+		return nil, nil, helenus.Invalid("Unknown function %s called", functionName(e.Name))
+	}
 	if len(candidates) == 0 {
 		return nil, nil, helenus.Invalid("Unknown function '%s'", functionName(e.Name))
 	}
 	return c.overload(e, name, candidates, want, s)
 }
 
-// overload picks the first candidate whose parameters take the arguments,
-// preferring one that returns what is wanted.
+// overload picks the candidate whose parameters take the arguments and whose
+// result is wanted.
 func (c *compiler) overload(e *parse.Call, name string, candidates []*function, want *types.Type, s *scope) (expr, *types.Type, error) {
-	var firstErr error
+	if len(candidates) == 1 {
+		f := candidates[0]
+		if len(f.args) != len(e.Args) {
+			return nil, nil, helenus.Invalid("Invalid number of arguments in call to function %s: %d required but %d provided",
+				functionText(name), len(f.args), len(e.Args))
+		}
+		args, err := c.arguments(e, f, name, s)
+		return &callExpr{fn: f, args: args}, f.ret, err
+	}
+	var fit []*function
 	var found *callExpr
 	for _, f := range candidates {
-		if len(f.args) != len(e.Args) {
+		if len(f.args) != len(e.Args) || (want != nil && !assignable(f.ret, want)) {
 			continue
 		}
-		args, err := c.arguments(e, f, s)
-		if err != nil {
-			if firstErr == nil {
-				firstErr = err
-			}
-			continue
-		}
-		if found == nil || (want != nil && f.ret.Equal(want) && !found.fn.ret.Equal(want)) {
+		if args, err := c.arguments(e, f, name, s); err == nil {
+			fit = append(fit, f)
 			found = &callExpr{fn: f, args: args}
 		}
 	}
-	if found != nil {
-		return found, found.fn.ret, nil
+	switch {
+	case len(fit) == 0:
+		return nil, nil, helenus.Invalid("Invalid call to function %s, none of its type signatures match (known type signatures: %s)",
+			name, strings.Join(signatures(candidates, name), ", "))
+	case len(fit) > 1:
+		texts := signatures(fit, name)
+		slices.Sort(texts)
+		return nil, nil, helenus.Invalid("Ambiguous call to function %s (can be matched by following signatures: %s): use type casts to disambiguate",
+			name, strings.Join(texts, ", "))
 	}
-	if len(candidates) == 1 && len(candidates[0].args) != len(e.Args) {
-		return nil, nil, helenus.Invalid("Invalid number of arguments in call to function %s: %d required but %d provided",
-			functionText(name), len(candidates[0].args), len(e.Args))
-	}
-	if firstErr != nil && len(candidates) == 1 {
-		return nil, nil, firstErr
-	}
-	return nil, nil, helenus.Invalid("Invalid call to function %s, none of its type signatures match (known type signatures: %s)",
-		functionText(name), signatures(candidates))
+	return found, found.fn.ret, nil
 }
 
 func functionText(name string) string { return "system." + name }
 
-func signatures(candidates []*function) string {
+func signatures(candidates []*function, name string) []string {
 	var all []string
 	for _, f := range candidates {
 		var args []string
 		for _, a := range f.args {
 			args = append(args, typeText(a))
 		}
-		all = append(all, functionText(f.name)+" : ("+strings.Join(args, ", ")+") -> "+typeText(f.ret))
+		all = append(all, functionText(name)+" : ("+strings.Join(args, ", ")+") -> "+typeText(f.ret))
 	}
-	return strings.Join(all, ", ")
+	return all
 }
 
 func typeText(t *types.Type) string {
@@ -206,20 +181,33 @@ func typeText(t *types.Type) string {
 	return t.String()
 }
 
-func (c *compiler) arguments(e *parse.Call, f *function, s *scope) ([]expr, error) {
+func (c *compiler) arguments(e *parse.Call, f *function, name string, s *scope) ([]expr, error) {
 	var args []expr
 	for i, a := range e.Args {
+		if m, ok := a.(*parse.BindMarker); ok && f.args[i] != nil {
+			args = append(args, c.marker(m, c.argument(i, name, f.args[i])))
+			continue
+		}
 		x, t, err := c.typed(a, f.args[i], s)
 		if err != nil {
 			return nil, err
 		}
 		if f.args[i] != nil && !assignable(t, f.args[i]) {
 			return nil, helenus.Invalid("Type error: %s cannot be passed as argument %d of function %s of type %s",
-				c.text(a), i, functionText(f.name), f.args[i])
+				c.text(a), i, functionText(name), f.args[i])
 		}
 		args = append(args, x)
 	}
 	return args, nil
+}
+
+// argument is the receiver of the i-th argument of a function.
+func (c *compiler) argument(i int, name string, t *types.Type) ColumnSpec {
+	spec := ColumnSpec{Name: fmt.Sprintf("arg%d(%s)", i, functionText(name)), Type: t}
+	if c.target != nil {
+		spec.Keyspace, spec.Table = c.target.Keyspace, c.target.Name
+	}
+	return spec
 }
 
 // tokenCall compiles token(...): of the partition key's columns in a selection,
@@ -235,6 +223,10 @@ func (c *compiler) tokenCall(e *parse.Call, s *scope) (expr, *types.Type, error)
 	}
 	out := &tokenExpr{table: s.table}
 	for i, a := range e.Args {
+		if m, ok := a.(*parse.BindMarker); ok {
+			out.args = append(out.args, c.marker(m, c.argument(i, "token", key[i].Type)))
+			continue
+		}
 		x, t, err := c.typed(a, key[i].Type, s)
 		if err != nil {
 			return nil, nil, err

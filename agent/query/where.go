@@ -1,6 +1,7 @@
 package query
 
 import (
+	"slices"
 	"strings"
 
 	"helenus"
@@ -41,7 +42,8 @@ type where struct {
 	filters    []filter
 	// prefix is how many clustering columns at the start are restricted by = or
 	// IN; behind it there may be slices.
-	prefix int
+	prefix  int
+	deletes bool // a range that is to be deleted must have real ends
 }
 
 // restrictsRows tells whether any clustering column is restricted but by
@@ -154,6 +156,7 @@ func (c *compiler) inChoice(r *parse.Relation, to ColumnSpec) (choice, error) {
 		}
 		ch.values = append(ch.values, v)
 	}
+	ch.in = len(ch.values) != 1
 	return ch, nil
 }
 
@@ -167,6 +170,9 @@ func (c *compiler) placeChoice(w *where, col *schema.Column, ch choice) error {
 		at = &w.clustering[col.Position]
 		if w.slices[col.Position] != nil || w.runOver(col) {
 			return errTwice(col.Name)
+		}
+		if slices.ContainsFunc(w.tuples, func(r *tupleRelation) bool { return r.covers(col) }) {
+			return helenus.Invalid("Column %q cannot be restricted by both an equality and an inequality relation", col.Name)
 		}
 	}
 	if (at != nil && !at.empty()) || w.compared(col) != nil {
@@ -209,6 +215,9 @@ func (c *compiler) placeSlice(w *where, col *schema.Column, op parse.Operator, v
 	case schema.Clustering:
 		if !w.clustering[col.Position].empty() || w.runOver(col) {
 			return errTwice(col.Name)
+		}
+		if slices.ContainsFunc(w.tuples, func(r *tupleRelation) bool { return r.covers(col) && isLower(r.op) == isLower(op) }) {
+			return errSide(isLower(op), col.Name)
 		}
 		if w.slices[col.Position] == nil {
 			w.slices[col.Position] = &slice{}
@@ -283,13 +292,14 @@ func (c *compiler) tokenRelation(w *where, r *parse.Relation) error {
 		if w.token != nil {
 			return errTwice(keyNames(key))
 		}
-		w.token = &slice{&edge{v, true}, &edge{v, true}}
+		e := &edge{v, true}
+		w.token = &slice{e, e}
 		return nil
 	case parse.Lt, parse.Le, parse.Gt, parse.Ge:
 		if w.token == nil {
 			w.token = &slice{}
 		}
-		if w.token.lower != nil && w.token.upper != nil && w.token.lower.value == w.token.upper.value {
+		if w.token.lower != nil && w.token.lower == w.token.upper {
 			return errTwice(keyNames(key))
 		}
 		return w.token.add(r.Op, v, keyNames(key))
