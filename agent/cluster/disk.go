@@ -130,6 +130,11 @@ func (l *Log) recover() error {
 	if l.file, err = l.fs.OpenReadWrite(l.path(name)); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
+	// A process that died may have left entries in the page cache only: nothing is
+	// built on them before they are durable.
+	if err := l.file.Sync(); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
 	return nil
 }
 

@@ -62,11 +62,15 @@ func (l *Log) Replay(fn func(r *Record) error) (ReplayStats, error) {
 	if err != nil {
 		return stats, err
 	}
+	if err := l.syncFound(); err != nil {
+		return stats, fmt.Errorf("commitlog: replay: %w", err)
+	}
 	live, last, err := l.deliver(ends, covered, &stats, fn)
 	if err != nil {
 		return stats, err
 	}
-	if err := l.syncFound(); err != nil {
+	// The name of a file that is free for overwriting may not be durable yet.
+	if err := l.fs.SyncDir(l.dir); err != nil {
 		return stats, fmt.Errorf("commitlog: replay: %w", err)
 	}
 	l.start(live, last)
@@ -166,11 +170,12 @@ func (seg *segment) needs(rec *Record) bool {
 }
 
 // syncFound makes durable what was found, before anything is built on it: after
-// the death of a process the newest records may be in the page cache only, and
-// the name of a file that is free for overwriting too.
+// the death of a process the newest records may be in the page cache only. It
+// comes before the delivery: whoever gets a record of several tables may write
+// one of them to a file at once.
 func (l *Log) syncFound() error {
-	if err := l.fs.SyncDir(l.dir); err != nil || len(l.found.live) == 0 {
-		return err
+	if len(l.found.live) == 0 {
+		return nil
 	}
 	newest := l.found.live[len(l.found.live)-1]
 	f, err := l.fs.OpenReadWrite(l.slotPath(newest.slot.number))

@@ -286,7 +286,11 @@ func recoverTxn(fs vfs.FS, dir, name string) error {
 	if err != nil {
 		return err
 	}
-	// Removals of an earlier attempt must not come back after ours.
+	// A process that died may have left the COMMIT in the page cache only, and
+	// removals of an earlier attempt must not come back after ours.
+	if err := syncFile(fs, filepath.Join(dir, name)); err != nil {
+		return err
+	}
 	if err := fs.SyncDir(dir); err != nil {
 		return err
 	}
@@ -303,6 +307,18 @@ func recoverTxn(fs vfs.FS, dir, name string) error {
 		return err
 	}
 	return removeDurably(fs, dir, name)
+}
+
+func syncFile(fs vfs.FS, name string) error {
+	f, err := fs.OpenReadWrite(name)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
 }
 
 // txnLog is what a log says.
