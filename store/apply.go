@@ -18,7 +18,7 @@ type Owner interface {
 }
 
 // Write is one mutation on its way. The caller keeps Mutation unchanged until
-// Written.
+// Written; from then on the Write may be used again, which saves its memory.
 type Write struct {
 	Mutation []byte // a row.Mutation
 	Owner    Owner
@@ -164,7 +164,11 @@ func (w *Write) unpin() {
 	}
 }
 
+// finish tells the owner. A Write that is kept for the next mutation holds on to
+// nothing of this one.
 func (w *Write) finish(err error) {
+	clear(w.targets)
+	w.targets = w.targets[:0]
 	w.Err = err
 	w.Owner.Written(w)
 }

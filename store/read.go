@@ -31,11 +31,14 @@ func (s *Store) Read(c *row.Command, mode ReadMode) (row.Partitions, error) {
 		return nil, dropped(c.Table.ID)
 	}
 	s.stats.Reads.Add(1)
-	r := &reading{t: t, c: c, v: v, mode: mode}
-	if c.Keys != nil {
-		return &keyReading{reading: r}, nil
+	if c.Keys == nil {
+		r := &scanReading{reading: reading{t: t, c: c, v: v, mode: mode}}
+		r.scan()
+		return r, nil
 	}
-	return r.scan(), nil
+	r := s.keyReadings.Get().(*keyReading)
+	r.t, r.c, r.v, r.mode = t, c, v, mode
+	return r, nil
 }
 
 // reading is a command on one view.
@@ -44,6 +47,7 @@ type reading struct {
 	c      *row.Command
 	v      *view
 	mode   ReadMode
+	filter row.Filter // of the key at hand
 	merger row.Merger
 	parts  []row.Partition
 	slices []row.Slice
@@ -55,19 +59,18 @@ func (r *reading) options() sstable.ReadOptions {
 
 // get merges one partition from memory and files; nil when there is nothing.
 func (r *reading) get(k row.Key) (row.Partition, error) {
-	f := r.c.FilterFor(k, r.slices)
+	r.filter = r.c.FilterFor(k, r.slices)
 	r.parts = r.parts[:0]
-	for _, g := range r.v.memory() {
-		p, err := g.m.Get(r.c.Table, k, f)
-		if err != nil {
-			return nil, r.abandon(err)
-		}
-		if p != nil {
-			r.parts = append(r.parts, p)
+	for _, g := range r.v.flushing {
+		if err := r.getFrom(g, k); err != nil {
+			return nil, err
 		}
 	}
+	if err := r.getFrom(r.v.active, k); err != nil {
+		return nil, err
+	}
 	for _, file := range r.v.files {
-		p, err := file.Get(k, &f, r.options())
+		p, err := file.Get(k, &r.filter, r.options())
 		if err != nil {
 			return nil, r.abandon(err)
 		}
@@ -78,7 +81,18 @@ func (r *reading) get(k row.Key) (row.Partition, error) {
 	if len(r.parts) == 0 {
 		return nil, nil
 	}
-	return r.merger.Reset(f.Reversed, r.parts), nil
+	return r.merger.Reset(r.filter.Reversed, r.parts), nil
+}
+
+func (r *reading) getFrom(g *generation, k row.Key) error {
+	p, err := g.m.Get(r.c.Table, k, r.filter)
+	if err != nil {
+		return r.abandon(err)
+	}
+	if p != nil {
+		r.parts = append(r.parts, p)
+	}
+	return nil
 }
 
 func (r *reading) abandon(err error) error {
@@ -90,7 +104,7 @@ func (r *reading) abandon(err error) error {
 
 // scan merges ranges from memory and files. A page that goes on in the middle
 // of a partition reads that one by key, so that the index skips what was given.
-func (r *reading) scan() row.Partitions {
+func (r *scanReading) scan() {
 	start := r.c.Start
 	resumed := len(r.c.After) > 0 && start.HasKey && start.Inclusive
 	start.Inclusive = start.Inclusive && !resumed
@@ -101,13 +115,14 @@ func (r *reading) scan() row.Partitions {
 	for _, file := range r.v.files {
 		from = append(from, file.Range(start, r.c.End, &r.c.Filter, r.options()))
 	}
-	ps := row.MergePartitions(r.t.store.opts.Partitioner.CompareTie, r.c.Filter.Reversed, from...)
-	return &scanReading{reading: r, ps: ps, resume: resumed}
+	r.ps = row.MergePartitions(r.t.store.opts.Partitioner.CompareTie, r.c.Filter.Reversed, from...)
+	r.resume = resumed
 }
 
 // keyReading gives the partitions of a list of keys, each when it is asked for.
+// It is kept for the next read, so it must be closed once.
 type keyReading struct {
-	*reading
+	reading
 	next int
 	open row.Partition
 }
@@ -144,13 +159,17 @@ func (r *keyReading) closeOpen() error {
 // Close implements row.Partitions.
 func (r *keyReading) Close() error {
 	err := r.closeOpen()
+	s := r.t.store
 	r.v.release()
+	clear(r.parts)
+	r.t, r.c, r.v, r.filter, r.next = nil, nil, nil, row.Filter{}, 0
+	s.keyReadings.Put(r)
 	return err
 }
 
 // scanReading gives the partitions of a range.
 type scanReading struct {
-	*reading
+	reading
 	ps     row.Partitions
 	resume bool          // the partition at Start comes first, by key
 	first  row.Partition // that one, while it is open

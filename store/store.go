@@ -70,6 +70,8 @@ type Store struct {
 	// records up to the position noted then are in the old one.
 	switching sync.RWMutex
 
+	keyReadings sync.Pool // *keyReading
+
 	tables atomic.Pointer[tableSet]
 	change turn // whose holder changes tables
 
@@ -107,6 +109,7 @@ func Open(opts Options, sch *schema.Schema, epoch uint64) (*Store, error) {
 		return nil, fmt.Errorf("store: folder %s is in use by another process: %w", opts.DataDir, err)
 	}
 	s.lock = lock
+	s.keyReadings.New = func() any { return new(keyReading) }
 	s.cache = cache.New(opts.Budget.Child("block cache", opts.CacheBytes))
 	s.memory.init(opts.Budget.Child("memtables", budget.Unlimited), opts.MemtableBytes)
 	s.tables.Store(&tableSet{schema: sch, epoch: epoch, byID: map[schema.TableID]*table{}})

@@ -115,7 +115,7 @@ func (r *casRun) end(err error) {
 // serialRead reads behind all conditional writes of the partition.
 func (c *Coordinator) serialRead(r *Read) {
 	s := c.stripe(r.Command.Keys[0])
-	s.enter(func() { c.opts.Replica.Read(r.Command, &serialReader{localRead{c, r}, s}) })
+	s.enter(func() { c.opts.Replica.Read(r.Command, &serialReader{localRead{c: c, r: r}, s}) })
 }
 
 type serialReader struct {
@@ -126,5 +126,5 @@ type serialReader struct {
 // ReadDone implements replica.Consumer.
 func (l *serialReader) ReadDone(err error) {
 	l.stripe.leave()
-	l.localRead.ReadDone(err)
+	l.c.readDone(l.r, err)
 }

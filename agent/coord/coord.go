@@ -12,6 +12,7 @@
 package coord
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"helenus"
@@ -51,6 +52,9 @@ type Coordinator struct {
 	opts  Options
 	cas   [casStripes]casStripe
 	stats Stats
+
+	writes sync.Pool // *localWrite
+	reads  sync.Pool // *localRead
 }
 
 // Stats count what was coordinated since the start.
@@ -61,7 +65,12 @@ type Stats struct {
 }
 
 // New makes a Coordinator.
-func New(opts Options) *Coordinator { return &Coordinator{opts: opts} }
+func New(opts Options) *Coordinator {
+	c := &Coordinator{opts: opts}
+	c.writes.New = func() any { return &localWrite{c: c} }
+	c.reads.New = func() any { return &localRead{c: c} }
+	return c
+}
 
 // Stats gives the counters; they are live.
 func (c *Coordinator) Stats() *Stats { return &c.stats }
@@ -80,31 +89,35 @@ func (c *Coordinator) Write(w *Write) {
 		return
 	}
 	w.Trace.Event("Appending to commitlog")
-	local := localWrite{c: c, w: w}
-	c.opts.Replica.Write(&replica.Write{Mutation: w.Mutation, Owner: &local})
+	l := c.writes.Get().(*localWrite)
+	l.w, l.local.Mutation, l.local.Owner = w, w.Mutation, l
+	c.opts.Replica.Write(&l.local)
 }
 
 // localWrite completes a write at this node.
 type localWrite struct {
-	c *Coordinator
-	w *Write
+	c     *Coordinator
+	w     *Write
+	local replica.Write
 }
 
 // Written implements replica.Owner.
-func (l *localWrite) Written(w *replica.Write) {
-	l.w.Err = w.Err
-	if w.Err != nil {
-		l.c.stats.WriteErrors.Add(1)
-		l.w.Err = writeError(w.Err, l.w)
+func (l *localWrite) Written(*replica.Write) {
+	c, w, err := l.c, l.w, l.local.Err
+	l.w, l.local.Mutation, l.local.Err = nil, nil, nil
+	c.writes.Put(l)
+	w.Err = nil
+	if err != nil {
+		c.stats.WriteErrors.Add(1)
+		w.Err = writeError(err, w)
 	}
-	l.w.Trace.Event("Added to memtable")
-	l.w.Done.WriteDone(l.w)
+	w.Trace.Event("Added to memtable")
+	w.Done.WriteDone(w)
 }
 
 // Read starts a read.
 func (c *Coordinator) Read(r *Read) {
 	c.stats.Reads.Add(1)
-	keyspace := r.Command.Table.Keyspace
 	if c.opts.Tables.Owns(r.Command.Table) {
 		c.readMade(r)
 		return
@@ -114,12 +127,16 @@ func (c *Coordinator) Read(r *Read) {
 		r.Done.ReadDone(r)
 		return
 	}
-	r.Trace.Event("Executing single-partition or range query on " + keyspace + "." + r.Command.Table.Name)
+	if r.Trace != nil {
+		r.Trace.Event("Executing single-partition or range query on " + r.Command.Table.Keyspace + "." + r.Command.Table.Name)
+	}
 	if r.Consistency.IsSerial() && len(r.Command.Keys) == 1 {
 		c.serialRead(r)
 		return
 	}
-	c.opts.Replica.Read(r.Command, &localRead{c: c, r: r})
+	l := c.reads.Get().(*localRead)
+	l.r = r
+	c.opts.Replica.Read(r.Command, l)
 }
 
 // localRead completes a read at this node.
@@ -133,12 +150,19 @@ func (l *localRead) Partitions(ps row.Partitions) error { return l.r.Done.Partit
 
 // ReadDone implements replica.Consumer.
 func (l *localRead) ReadDone(err error) {
-	l.r.Err = readError(err, l.r.Consistency)
+	c, r := l.c, l.r
+	l.r = nil
+	c.reads.Put(l)
+	c.readDone(r, err)
+}
+
+func (c *Coordinator) readDone(r *Read, err error) {
+	r.Err = readError(err, r.Consistency)
 	if err != nil {
-		l.c.stats.ReadErrors.Add(1)
+		c.stats.ReadErrors.Add(1)
 	}
-	l.r.Trace.Event("Read finished")
-	l.r.Done.ReadDone(l.r)
+	r.Trace.Event("Read finished")
+	r.Done.ReadDone(r)
 }
 
 // readMade reads one of the tables that are made.
