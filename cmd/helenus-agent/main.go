@@ -77,7 +77,7 @@ func run(ctx context.Context, args []string) error {
 		log.Info(note)
 	}
 	memory := admin.MemoryBytes()
-	debug.SetMemoryLimit(agent.HeapLimitBytes(loaded.Config, memory))
+	limitHeap(agent.HeapLimitBytes(loaded.Config, memory))
 	a, err := agent.New(loaded.Config, agent.Env{FS: vfs.NewReal(), Net: agent.RealNet(), Now: time.Now, Rand: random, Log: log,
 		Metrics: metrics.New(), Build: version, PID: os.Getpid(), MemoryBytes: memory, Settings: loaded.Origins})
 	if err != nil {
@@ -86,6 +86,22 @@ func run(ctx context.Context, args []string) error {
 	err = a.Run(ctx)
 	log.Info("stopping")
 	return errors.Join(err, a.Close())
+}
+
+// collectorPercent is how much the heap may grow between two collections. Bulk
+// memory (memtables, block cache) is not in the heap: what lives there is a few
+// MiB, and at the usual 100 % a busy node collects it a hundred times a second.
+const collectorPercent = 400
+
+// limitHeap tunes the collector: it runs rarely while the heap is small, and as
+// often as it must near the limit. GOGC and GOMEMLIMIT in the environment win.
+func limitHeap(bytes int64) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectorPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes)
+	}
 }
 
 func load(file string, set map[string]string) (*config.Loaded, error) {
