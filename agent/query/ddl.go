@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,6 +116,19 @@ func (c *compiler) planCreateTable(s *parse.CreateTable) (statement, error) {
 	ks, err := c.keyspaceOf(s.Table)
 	if err != nil {
 		return nil, err
+	}
+	// Cassandra says these two before it knows the keyspace: with the name as typed.
+	if s.KeyClauses != 1 {
+		what := "No PRIMARY KEY specifed" //nolint:misspell // Cassandra's own spelling
+		if s.KeyClauses > 1 {
+			what = "Multiple PRIMARY KEYs specifed" //nolint:misspell // likewise
+		}
+		return nil, helenus.Invalid("%s for table '%s' (exactly one required)", what, s.Table.String())
+	}
+	for i := range s.Columns {
+		if slices.ContainsFunc(s.Columns[:i], func(c parse.ColumnDef) bool { return c.Name == s.Columns[i].Name }) {
+			return nil, helenus.Invalid("Duplicate column '%s' declaration for table '%s'", s.Columns[i].Name, s.Table.String())
+		}
 	}
 	if s.CompactStorage {
 		return nil, helenus.Unsupported("COMPACT STORAGE")

@@ -42,11 +42,31 @@ type execution struct {
 func (x *execution) start(e *Engine, req *Request) {
 	x.req, x.engine, x.state = req, e, e.opts.Metadata.State()
 	x.stmt, x.values, x.metadataChanged, x.timestamp = nil, nil, false, 0
+	x.trim()
 	x.parts, x.bytes, x.keys = x.parts[:0], x.bytes[:0], x.keys[:0]
 	req.Result = Result{}
 	x.nowSeconds = e.opts.Now().Unix()
 	if req.Params.HasNow {
 		x.nowSeconds = req.Params.NowSeconds
+	}
+}
+
+// keptMax bounds what an execution keeps of each buffer for the next one, in
+// elements or bytes: one large batch must not make a pooled request large for
+// ever.
+const keptMax = 64 << 10
+
+func (x *execution) trim() {
+	if cap(x.bytes) > keptMax || cap(x.parts) > keptMax || cap(x.keys) > keptMax || cap(x.spans) > keptMax {
+		x.bytes, x.parts, x.keys, x.spans = nil, nil, nil, nil
+	}
+	m := &x.mod
+	if cap(m.buf) > keptMax || cap(m.items) > keptMax/16 {
+		*m = modifyRun{}
+	}
+	m.lists, m.found = m.lists[:0], row.Kept{}
+	if r := &x.sel; cap(r.view.scratch) > keptMax || cap(r.slices) > keptMax {
+		*r = selectRun{}
 	}
 }
 

@@ -221,8 +221,8 @@ func (r *selectRun) begin(x *execution) {
 // full.
 func (r *selectRun) consume(x *execution, ps row.Partitions) error {
 	r.begin(x)
-	scan := row.Scan{TombstonesMax: x.engine.opts.Limits.TombstoneFail}
-	live := row.Visible(ps, &r.command, r.plan.staticRow, &scan)
+	r.scan = row.Scan{TombstonesMax: x.engine.opts.Limits.TombstoneFail}
+	live := row.Visible(ps, &r.command, r.plan.staticRow, &r.scan)
 	for !r.full() {
 		p, err := live.Next()
 		if err != nil {
@@ -239,7 +239,6 @@ func (r *selectRun) consume(x *execution, ps row.Partitions) error {
 			return err
 		}
 	}
-	r.scan = scan
 	return nil
 }
 
