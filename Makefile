@@ -9,7 +9,7 @@ GORELEASER := github.com/goreleaser/goreleaser/v2@v2.14.0
 PKG        ?= ./...
 FUZZTIME   ?= 30s
 
-.PHONY: up down build test check bench fuzz lint dist
+.PHONY: up down build test check bench fuzz lint dist clients
 
 # A node on this machine, in the background; again is harmless.
 up: build
@@ -39,6 +39,10 @@ lint:
 
 bench:
 	go test -run '^$$' -bench . -benchmem -count $(or $(COUNT),10) $(PKG)
+
+# Real clients (Python driver, cqlsh, gocql) against a node; needs Python.
+clients:
+	HELENUS_CLIENTS=1 go test -count=1 -v ./internal/clients
 
 # Every fuzz target of PKG, FUZZTIME each.
 fuzz:

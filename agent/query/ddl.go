@@ -112,23 +112,30 @@ func properties(in []parse.Property) []meta.Property {
 	return out
 }
 
+// checkClauses says what meta.Apply would, but with the table's name as typed:
+// Cassandra looks at the text before it looks for the keyspace.
+func checkClauses(s *parse.CreateTable) error {
+	for i := range s.Columns {
+		if slices.ContainsFunc(s.Columns[:i], func(c parse.ColumnDef) bool { return c.Name == s.Columns[i].Name }) {
+			return helenus.Invalid("Duplicate column '%s' declaration for table '%s'", s.Columns[i].Name, s.Table.String())
+		}
+	}
+	switch {
+	case s.KeyClauses == 0:
+		return helenus.Invalid("No PRIMARY KEY specifed for table '%s' (exactly one required)", s.Table.String()) //nolint:misspell // Cassandra's own spelling
+	case s.KeyClauses > 1:
+		return helenus.Invalid("Multiple PRIMARY KEY specified for table '%s' (exactly one required)", s.Table.String())
+	}
+	return nil
+}
+
 func (c *compiler) planCreateTable(s *parse.CreateTable) (statement, error) {
 	ks, err := c.keyspaceOf(s.Table)
 	if err != nil {
 		return nil, err
 	}
-	// Cassandra says these two before it knows the keyspace: with the name as typed.
-	if s.KeyClauses != 1 {
-		what := "No PRIMARY KEY specifed" //nolint:misspell // Cassandra's own spelling
-		if s.KeyClauses > 1 {
-			what = "Multiple PRIMARY KEYs specifed" //nolint:misspell // likewise
-		}
-		return nil, helenus.Invalid("%s for table '%s' (exactly one required)", what, s.Table.String())
-	}
-	for i := range s.Columns {
-		if slices.ContainsFunc(s.Columns[:i], func(c parse.ColumnDef) bool { return c.Name == s.Columns[i].Name }) {
-			return nil, helenus.Invalid("Duplicate column '%s' declaration for table '%s'", s.Columns[i].Name, s.Table.String())
-		}
+	if err := checkClauses(s); err != nil {
+		return nil, err
 	}
 	if s.CompactStorage {
 		return nil, helenus.Unsupported("COMPACT STORAGE")

@@ -178,6 +178,9 @@ type replacement struct {
 var replacements = []replacement{
 	{regexp.MustCompile(`(ID = |Tracing session: )[0-9a-f\-]{36}`), "$1<uuid>"},
 	{regexp.MustCompile(`(?m)(Connected to|^Cluster:) .*?( at |$)`), "$1 <name>$2"},
+	// Configuration; and Cassandra wraps every snitch in its dynamic one, which we
+	// do not have yet.
+	{regexp.MustCompile(`(?m)^Snitch: .*$`), "Snitch: <snitch>"},
 	{regexp.MustCompile(`Cassandra \d[\w.\-]*`), "Cassandra <release>"},
 	{regexp.MustCompile(`WARNING: cqlsh was built against .*\n`), ""},
 	{regexp.MustCompile(`(?m)^.*Processed: .*\n`), ""},

@@ -110,6 +110,9 @@ func (p *parser) message() string {
 	var message string
 	if f.form == mismatch {
 		message = fmt.Sprintf("line %s mismatched input '%s' expecting %s", where, text, kindNames[f.want])
+		if text == ";" && strings.TrimSpace(src[f.at.end:]) == "" {
+			return message // Cassandra has read on to the end, which has no place
+		}
 	} else {
 		message = fmt.Sprintf("line %s no viable alternative at input '%s'", where, text)
 	}
