@@ -57,9 +57,6 @@ func (c *compiler) planSelect(s *parse.Select) (statement, error) {
 	if len(s.GroupBy) > 0 {
 		return nil, helenus.Unsupported("GROUP BY")
 	}
-	if s.Distinct && s.PerPartitionLimit != nil {
-		return nil, helenus.Invalid("PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries")
-	}
 	t, err := c.table(s.From)
 	if err != nil {
 		return nil, err
@@ -68,14 +65,17 @@ func (c *compiler) planSelect(s *parse.Select) (statement, error) {
 	if err := c.selectors(p, s); err != nil {
 		return nil, err
 	}
-	if len(p.aggregates) > 0 && s.PerPartitionLimit != nil {
-		return nil, helenus.Invalid("PER PARTITION LIMIT is not allowed with aggregate queries.")
-	}
 	if p.where, err = c.analyse(t, s.Where); err != nil {
 		return nil, err
 	}
 	if err := c.checkSelectWhere(p, s); err != nil {
 		return nil, err
+	}
+	if s.Distinct && s.PerPartitionLimit != nil {
+		return nil, helenus.Invalid("PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries")
+	}
+	if len(p.aggregates) > 0 && s.PerPartitionLimit != nil {
+		return nil, helenus.Invalid("PER PARTITION LIMIT is not allowed with aggregate queries.")
 	}
 	if err := c.ordering(p, s); err != nil {
 		return nil, err
@@ -196,7 +196,11 @@ func (c *compiler) checkSelectWhere(p *selectPlan, s *parse.Select) error {
 	w := p.where
 	behind := slices.ContainsFunc(w.slices, func(s *slice) bool { return s != nil }) ||
 		slices.ContainsFunc(w.clustering, func(ch choice) bool { return !ch.empty() })
-	if p.distinct && (behind || w.restrictsRows()) {
+	if (behind || w.restrictsRows()) && p.onlyStatics() {
+		return helenus.Invalid("Cannot restrict clustering columns when selecting only static columns")
+	}
+	ofRows := func(f filter) bool { return f.column.Kind == schema.Clustering || f.column.Kind == schema.Regular }
+	if p.distinct && (behind || w.restrictsRows() || slices.ContainsFunc(w.filters, ofRows)) {
 		return helenus.Invalid("SELECT DISTINCT with WHERE clause only supports restriction by partition key and/or static columns.")
 	}
 	if w.keySet > 0 && !w.wholeKey() {
@@ -214,10 +218,20 @@ func (c *compiler) checkSelectWhere(p *selectPlan, s *parse.Select) error {
 	if !s.AllowFiltering && (len(w.filters) > 0 || (w.restrictsRows() && !w.wholeKey())) {
 		return helenus.Invalid("%s", needsFiltering)
 	}
-	p.staticRow = !w.restrictsRows() && !slices.ContainsFunc(w.filters, func(f filter) bool {
-		return f.column.Kind != schema.Static && f.column.Kind != schema.PartitionKey
-	})
+	p.staticRow = !w.restrictsRows() && !slices.ContainsFunc(w.filters, ofRows)
 	return nil
+}
+
+// onlyStatics tells whether the selectors read static columns and none of rows.
+func (p *selectPlan) onlyStatics() bool {
+	statics := false
+	for _, col := range p.columns {
+		if col.Kind == schema.Clustering || col.Kind == schema.Regular {
+			return false
+		}
+		statics = statics || col.Kind == schema.Static
+	}
+	return statics
 }
 
 // demote makes a filter of a choice.
