@@ -173,7 +173,7 @@ func (f *fakeReplica) Read(r *Read) {
 		if f.elsewhere {
 			// The first attempt breaks off in the middle, as for a block that has to
 			// be read.
-			ps := &brokenOff{Partitions: row.KeptPartitions(r.Command.Filter.Reversed, kept...), left: len(kept) / 2}
+			ps := &brokenOff{Partitions: row.KeptPartitions(r.Command.Filter.Reversed, kept...), left: (len(kept) + 1) / 2}
 			if err := r.Done.Partitions(ps); err != nil && !errors.Is(err, errBlockMissing) {
 				r.Err = err
 				r.Done.ReadDone(r)
