@@ -211,7 +211,9 @@ func TestEvents(t *testing.T) {
 		if err := c.Register(h.Context(), "schema_change"); err != nil {
 			h.Fatal(err)
 		}
-		synctest.Wait()
+		if err := c.Register(h.Context(), proto.EventStatus); err != nil { // adds to the others
+			h.Fatal(err)
+		}
 		h.state.publish(withTables("a", "b"))
 		synctest.Wait()
 		h.state.publish(withTables())

@@ -81,7 +81,7 @@ func (c *conn) admit(cost int) bool {
 // fill turns the decoded frame into a request.
 func (k *call) fill(e proto.Envelope) {
 	d, r := &k.decoded, &k.request
-	r.Session, r.Owner, r.Trace = &k.conn.session, k, nil
+	r.Session, r.Owner = &k.conn.session, k
 	k.rows.call = k
 	r.Out = &k.rows
 	switch e.Op {
@@ -175,7 +175,9 @@ func (k *call) send(op proto.Opcode) {
 	c.bodies -= k.cost
 	c.appendLocked(proto.Header{Version: c.version, Response: true, Stream: k.stream, Op: op}, k.answer, &k.extras)
 	c.wakeWriterLocked()
-	c.progressLocked()
+	if c.closed {
+		c.room.Signal() // nothing will be written, and the reader waits for the last
+	}
 	c.mu.Unlock()
 	k.release(&c.server.calls)
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -47,7 +48,6 @@ type conn struct {
 	spare     []byte // the room of whoever writes next
 	writing   bool   // somebody is in write
 	draining  bool   // the reader starts requests and will write what they answer
-	waiting   bool   // the reader waits for room
 	closed    bool   // nothing is appended or written any more
 	gone      bool   // nc is closed
 
@@ -188,11 +188,7 @@ func (c *conn) setDraining() {
 // refuse answers what could not be taken apart. The version in the answer is
 // one that the client can learn from: ours, if its own is unknown here.
 func (c *conn) refuse(perr *proto.ProtocolError) {
-	v := c.version
-	if perr.VersionMismatch || v == 0 {
-		v = proto.Highest
-	}
-	c.answerError(v, perr.Stream, perr.Err)
+	c.answerError(cmp.Or(c.version, proto.Highest), perr.Stream, perr.Err)
 }
 
 // envelope handles one request; false ends the connection.
@@ -243,20 +239,12 @@ func (c *conn) waitForRoom() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.fullLocked() {
-		c.waiting = true
+		// Whatever makes room is written, and the end of a write wakes us.
 		for !c.roomyLocked() && !c.closed {
 			c.room.Wait()
 		}
-		c.waiting = false
 	}
 	return !c.closed
-}
-
-// progressLocked wakes the reader if what it waits for has come about.
-func (c *conn) progressLocked() {
-	if c.closed || (c.waiting && c.roomyLocked()) {
-		c.room.Signal()
-	}
 }
 
 // settleLocked brings the server's counters and the budget in line. Between

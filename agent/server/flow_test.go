@@ -149,9 +149,16 @@ func TestDeafClient(t *testing.T) {
 		if n := h.engine.count(); n > 100 {
 			h.Errorf("%d requests of a client that does not read were executed", n)
 		}
-		if n, most := h.budget.Used(), int64(3<<20); n > most {
-			h.Errorf("a client that does not read costs %d bytes, want at most %d", n, most)
+		if n := h.budget.Used(); n < 100_000 || n > 3<<20 {
+			h.Errorf("a client that does not read is charged %d bytes", n)
 		}
+		used, other := h.budget.Used(), h.raw("10.0.0.2")
+		send(other, queries(1, "rows 1 200000"))
+		synctest.Wait()
+		if n := h.budget.Used() - used; n < 200_000 {
+			h.Errorf("one answer that waits is charged %d bytes", n)
+		}
+		other.Close()
 		for range 100 {
 			if _, err := good.Query(h.Context(), "rows 10 100"); err != nil {
 				h.Fatal(err)
@@ -250,7 +257,7 @@ func TestHeldBack(t *testing.T) {
 // TestOverloaded: no memory, no service, but no hard feelings.
 func TestOverloaded(t *testing.T) {
 	inBubble(t, func(o *Options) {
-		o.Budget = budget.New("native", 64<<10)
+		o.Budget = budget.New("native", 52<<10) // room for one large and then for less than chargeBytes
 		o.FrameBytesMax = 40 << 10
 	}, func(h *harness) {
 		c := h.connect(proto.V5, proto.CompressNone)

@@ -410,3 +410,5 @@ func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, "tcp", addr)
 }
+
+func unlimited() *budget.Budget { return budget.New("unlimited", budget.Unlimited) }

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"helenus/agent/query"
 	"helenus/internal/budget"
 	"helenus/internal/cql/client"
 	"helenus/internal/cql/proto"
@@ -125,6 +126,39 @@ func TestClosedInFlight(t *testing.T) {
 		}
 		h.complete(parked)
 	})
+}
+
+// TestErrorBehindWrite: the reason for hanging up waits its turn behind answers
+// that the writer is busy with.
+func TestErrorBehindWrite(t *testing.T) {
+	inBubble(t, nil, func(h *harness) {
+		nc := h.raw("10.0.0.1")
+		send(nc, queries(1, "park"))
+		h.complete(h.engine.takeParked(h.T, 1))
+		synctest.Wait() // the writer waits for somebody to read
+		send(nc, frame(66, 5, 7))
+		synctest.Wait()
+		reply, hungUp := exchange(h.T, nc, nil)
+		want := "v4 0 RESULT\nv4 7 ERROR 000a Invalid message version. Got 66/v66 but previous messages on this connection had version 4/v4"
+		if got := story(h.T, proto.FramingNone, reply); got != want || !hungUp {
+			h.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	})
+}
+
+// TestPoolStaysSmall: a large request does not stay in memory for the next.
+func TestPoolStaysSmall(t *testing.T) {
+	for name, k := range map[string]*call{"body": {body: make([]byte, bodyMax+1)}, "values": {values: make([]query.Value, valuesMax+1)}} {
+		var pool sync.Pool
+		if k.release(&pool); pool.Get() != nil {
+			t.Errorf("pooled with a large %s", name)
+		}
+	}
+	var pool sync.Pool
+	k := &call{answer: make([]byte, bodyMax+1)}
+	if k.release(&pool); k.answer != nil {
+		t.Error("pooled with a large answer")
+	}
 }
 
 // TestStopWhileWriting: neither a stuck write nor a held reader delays the end.

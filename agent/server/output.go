@@ -36,11 +36,10 @@ func (c *conn) writeLocked() {
 		c.mu.Lock()
 		c.spare = keep(b)
 		c.unwritten = 0
-		c.progressLocked()
+		c.room.Signal() // the reader may wait for room, or for the end of writing
 	}
 	c.writing = false
 	c.settleLocked()
-	c.room.Signal() // the reader may wait for the end of writing: part, end
 }
 
 // writeBytesMax is the most that is given to the socket at once, so that the
