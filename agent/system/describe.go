@@ -84,6 +84,11 @@ func (t *Tables) describeCluster(s *meta.State, use string) *Description {
 
 // listing names what there is, of one keyspace when the session uses one.
 func listing(s *meta.State, use string, what parse.DescribeKind) (out []element, err error) {
+	if use != "" && what != parse.DescribeKeyspaces {
+		if _, err := findKeyspace(s.Schema, use); err != nil {
+			return nil, err
+		}
+	}
 	for _, ks := range s.Schema.Sorted() {
 		switch {
 		case what == parse.DescribeKeyspaces:
