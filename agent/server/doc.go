@@ -13,4 +13,9 @@
 // request that has to wait is no goroutine but a pooled call; its completion, on
 // whatever goroutine, appends the answer to the connection's buffer and wakes
 // the connection's writer.
+//
+// What a client may cost is bounded three times: the reader stops at
+// InFlightBytes or inFlightMax of its own connection, requests beyond the
+// Budget of all are refused as Overloaded, and a client that takes nothing for
+// writeTimeout is dropped by the watchdog.
 package server
