@@ -174,7 +174,8 @@ func (c *compiler) planDelete(s *parse.Delete) (statement, error) {
 func (c *compiler) finishModify(p *modifyPlan, whole bool) (statement, error) {
 	w := p.where
 	w.deletes = p.removesRows
-	for _, f := range w.filters {
+	if len(w.filters) > 0 {
+		f := &w.filters[0]
 		if f.column.Kind == schema.PartitionKey && f.element == nil {
 			return nil, helenus.Invalid("Only EQ and IN relation are supported on the partition key (unless you use the token() function) for %s statements", p.verb)
 		}
@@ -259,7 +260,7 @@ func (c *compiler) operation(p *modifyPlan, col *schema.Column, a *parse.Assignm
 	}
 	if a.Op == parse.Subtract && col.Type.Kind == types.Map {
 		if _, ok := a.Value.(*parse.MapLit); ok {
-			return helenus.Invalid("Value for a map substraction has to be a set, but was: '%s'", c.text(a.Value))
+			return helenus.Invalid("Value for a map substraction has to be a set, but was: '%s'", c.text(a.Value)) //nolint:misspell // Cassandra's own spelling
 		}
 		to.Type = types.SetOf(col.Type.Elems[0], false)
 	}

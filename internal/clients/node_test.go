@@ -116,9 +116,9 @@ func (a *agent) supervise(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			return fmt.Errorf("%w: %v", err, exit)
+			return fmt.Errorf("%w: %w", err, exit)
 		case os.Remove(a.path("asked")) != nil:
-			return fmt.Errorf("the agent ended, and nobody had asked it to: %v", exit)
+			return fmt.Errorf("the agent ended, and nobody had asked it to: %w", exit)
 		}
 	}
 }

@@ -97,8 +97,11 @@ func codeKeyspace(x *coder, k **schema.Keyspace) {
 	if !x.reading || x.err != nil {
 		return
 	}
-	if _, err := ring.NewStrategy(ks.Replication.Class, ks.Replication.Options); err != nil || isLocal(ks) {
-		x.fail(fmt.Errorf("keyspace %s: strategy %q: %v", ks.Name, ks.Replication.Class, err))
+	if _, err := ring.NewStrategy(ks.Replication.Class, ks.Replication.Options); err != nil {
+		x.fail(fmt.Errorf("keyspace %s: %w", ks.Name, err))
+	}
+	if isLocal(ks) {
+		x.fail(fmt.Errorf("keyspace %s is local to each node and not kept", ks.Name))
 	}
 	for name, t := range ks.Types {
 		if t.Kind != types.UDT || t.Name != name || t.Keyspace != ks.Name {

@@ -117,10 +117,11 @@ func TestLikeMerge(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if id := string(k.PartitionKey.Bytes); all[id] == nil {
+				id := string(k.PartitionKey.Bytes)
+				if all[id] == nil {
 					keys = append(keys, k.PartitionKey)
 				}
-				all[string(k.PartitionKey.Bytes)] = append(all[string(k.PartitionKey.Bytes)], k)
+				all[id] = append(all[id], k)
 			}
 		}
 		for _, k := range keys {

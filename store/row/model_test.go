@@ -82,7 +82,7 @@ func (w *write) sayInRow(b *Builder) {
 func int32Bytes(n int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) }
 
 func randomClustering(r *rand.Rand) [][]byte {
-	c := [][]byte{[]byte{byte('a' + r.IntN(3))}, int32Bytes(r.IntN(4))}
+	c := [][]byte{{byte('a' + r.IntN(3))}, int32Bytes(r.IntN(4))}
 	switch r.IntN(20) {
 	case 0:
 		c[1] = nil

@@ -26,16 +26,21 @@ type blockSums struct {
 	sums  []uint32
 }
 
-// sumWriter makes blockSums of what is written through it.
+// sumWriter makes blockSums of what is added to it.
 type sumWriter struct {
 	out  blockSums
 	crc  uint32
 	fill int
 }
 
+// Write implements io.Writer; it never fails.
 func (s *sumWriter) Write(p []byte) (int, error) {
-	n := len(p)
-	s.out.bytes += int64(n)
+	s.add(p)
+	return len(p), nil
+}
+
+func (s *sumWriter) add(p []byte) {
+	s.out.bytes += int64(len(p))
 	for len(p) > 0 {
 		k := min(len(p), checksumBlock-s.fill)
 		s.crc = crc32.Update(s.crc, castagnoli, p[:k])
@@ -45,7 +50,6 @@ func (s *sumWriter) Write(p []byte) (int, error) {
 			s.crc, s.fill = 0, 0
 		}
 	}
-	return n, nil
 }
 
 func (s *sumWriter) finish() blockSums {
@@ -54,12 +58,6 @@ func (s *sumWriter) finish() blockSums {
 		s.crc, s.fill = 0, 0
 	}
 	return s.out
-}
-
-func sumsOf(b []byte) blockSums {
-	var w sumWriter
-	w.Write(b)
-	return w.finish()
 }
 
 func blocksOf(size int64) int64 { return (size + checksumBlock - 1) / checksumBlock }

@@ -40,7 +40,7 @@ func (w *componentWriter) write(p []byte) {
 
 func (w *componentWriter) flush() {
 	if w.err == nil && len(w.buf) > 0 {
-		w.sums.Write(w.buf)
+		w.sums.add(w.buf)
 		if _, err := w.file.Write(w.buf); err != nil {
 			w.err = fmt.Errorf("sstable: write %s: %w", w.name, err)
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 
 	"helenus/internal/cql/schema"
 	"helenus/store/row"
@@ -22,18 +24,19 @@ func Open(o OpenOptions) (*Table, error) {
 	t := &Table{o: o}
 	t.refs.Store(1)
 	if err := t.open(); err != nil {
-		t.closeFiles()
+		err = errors.Join(err, t.closeFiles())
 		return nil, fmt.Errorf("sstable: open %v in %s: %w", o.Descriptor, o.Dir, err)
 	}
 	return t, nil
 }
 
-func (t *Table) closeFiles() {
+func (t *Table) closeFiles() (err error) {
 	for _, f := range []*blockFile{t.data, t.index} {
 		if f != nil && f.file != nil {
-			f.close()
+			err = errors.Join(err, f.close())
 		}
 	}
+	return err
 }
 
 func (t *Table) open() (err error) {
@@ -174,7 +177,7 @@ func (t *Table) readCompression() error {
 
 // readLookup reads summary and filter, or makes them.
 func (t *Table) readLookup() error {
-	for c := range t.sums {
+	for _, c := range slices.Sorted(maps.Keys(t.sums)) {
 		info, err := t.o.FS.Stat(path(t.o.Dir, t.o.Descriptor, c))
 		if err == nil {
 			t.bytes += info.Size

@@ -174,7 +174,7 @@ func (r *rowDecoder) clustering(c *byteCursor, size int, h *head) (bool, error) 
 	if vs.Err() != nil {
 		// It may be the end of b that is wrong, or the bytes; only with all bytes
 		// at hand can the caller tell.
-		return false, nil
+		return false, nil //nolint:nilerr // see above
 	}
 	n := len(c.b) - c.at - len(vs.Rest())
 	h.clustering.Values = c.take(uint64(n))

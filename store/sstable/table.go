@@ -191,8 +191,7 @@ func (t *Table) Get(key row.Key, filter *row.Filter, o ReadOptions) (row.Partiti
 	p := t.partition(o)
 	found, err := t.find(p, at, key, filter, v)
 	if err != nil || !found {
-		p.Close()
-		return nil, err
+		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
 }

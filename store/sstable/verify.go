@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"strconv"
 	"strings"
 
@@ -62,8 +63,11 @@ func (t *Table) adopt() error {
 
 func (t *Table) readTOC() (out []Component, err error) {
 	b, err := vfs.ReadFile(t.o.FS, path(t.o.Dir, t.o.Descriptor, TOC), 1<<16)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // TOC.txt may be missing
+	}
 	if err != nil {
-		return nil, nil
+		return nil, err
 	}
 	for _, line := range strings.Fields(string(b)) {
 		if c := Component(line); c != Checksums {
