@@ -71,6 +71,9 @@ func (d *Decoder) Buffer() []byte {
 			d.buf = nil
 		}
 	}
+	if !d.inLarge && cap(d.large) > readIdle {
+		d.large = nil // its envelope's life ends here
+	}
 	if len(d.segment) > 0 {
 		// The owner stopped amid a segment, whose rest must stay where it is.
 		d.buf = append(make([]byte, 0, d.end-d.start+4*readMin), d.unread()...)

@@ -132,7 +132,7 @@ func wrongOpcode(o Opcode) *helenus.Error {
 	if o >= opcodeCount || o == 4 {
 		return protocolErrorf("Unknown opcode %d", uint8(o))
 	}
-	return protocolErrorf("Wrong protocol direction (expected REQUEST, got RESPONSE) for opcode %d (%s)", uint8(o), o)
+	return protocolErrorf("Wrong protocol direction (expected RESPONSE, got REQUEST) for opcode %d (%s)", uint8(o), o)
 }
 
 func (q *Request) reset(h Header) {

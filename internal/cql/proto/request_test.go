@@ -147,7 +147,7 @@ func TestRequestErrors(t *testing.T) {
 	}{
 		{request(V4, 77, ""), "Unknown opcode 77"},
 		{request(V4, 4, ""), "Unknown opcode 4"},
-		{request(V4, OpResult, ""), "Wrong protocol direction (expected REQUEST, got RESPONSE) for opcode 8 (RESULT)"},
+		{request(V4, OpResult, ""), "Wrong protocol direction (expected RESPONSE, got REQUEST) for opcode 8 (RESULT)"},
 		{request(V4, OpQuery, "00000001 51 0063 00"), "Unknown code 99 for a consistency level"},
 		{request(V4, OpQuery, "00000001 51 0001 01 0001 fffffffd"), "Invalid ByteBuf length -3"},
 		{request(V4, OpQuery, "00000001 51 0001 01 ffff 00000000"), "Invalid count 65535 of values in 4 bytes"},
