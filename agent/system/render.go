@@ -104,7 +104,22 @@ func render(cmd *row.Command, records []Record, p token.Partitioner) (row.Partit
 			return d
 		})
 	}
+	if cmd.Keys != nil {
+		parts = inOrderOf(cmd.Keys, byKey)
+	}
 	return &rendered{parts: parts}, nil
+}
+
+// inOrderOf gives the partitions as a list of keys names them: the store does,
+// and paging counts on it.
+func inOrderOf(keys []row.Key, byKey map[string]*partition) []*partition {
+	var out []*partition
+	for _, k := range keys {
+		if p := byKey[string(k.Bytes)]; p != nil {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 func wanted(cmd *row.Command, k row.Key, p token.Partitioner) bool {

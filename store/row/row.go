@@ -221,7 +221,7 @@ type Command struct {
 	Table *schema.Table
 	Now   int64 // seconds; decides what has expired
 
-	Keys       []Key // sorted in token order, distinct
+	Keys       []Key // distinct, in the order in which the partitions are wanted
 	Start, End Bound // token range, when Keys is nil
 
 	Filter Filter
