@@ -44,8 +44,15 @@ func (s *Store) Apply(w *Write) {
 		w.finish(err)
 		return
 	}
-	s.memory.wait()
-	if err := s.append(w); err != nil {
+	waited := s.memory.wait()
+	err := s.append(w)
+	if waited {
+		s.memory.freed()
+	}
+	if s.opts.CommitLog.Mode == commitlog.Periodic {
+		s.memory.grown() // it is applied already
+	}
+	if err != nil {
 		w.unpin()
 		w.finish(err)
 	}
@@ -129,6 +136,7 @@ func (s *Store) synced(ws []commitlog.Waiter, err error) {
 	for _, w := range ws {
 		w.Synced(err)
 	}
+	s.memory.grown() // once they are all in: the flush takes the largest
 }
 
 // Synced implements commitlog.Waiter: the record is durable, now it may be seen.
@@ -150,7 +158,6 @@ func (w *Write) apply() error {
 			return fmt.Errorf("store: apply to %s: %w", x.t.def.Load().QualifiedName(), err)
 		}
 	}
-	s.memory.grown()
 	s.stats.Writes.Add(1)
 	return nil
 }

@@ -133,11 +133,11 @@ func (t *table) drop() error {
 	}
 	err := t.store.log.DiscardSync(commitlog.TableID(t.id), upTo)
 	if len(v.files) > 0 {
-		err = errors.Join(err, t.removeFiles(v.files, t.removeDir))
-	} else {
-		err = errors.Join(err, t.removeDir())
+		err = errors.Join(err, t.removeFiles(v.files))
 	}
+	t.dropped.Store(true)
 	v.release()
+	err = errors.Join(err, t.removeDir())
 	t.store.memory.freed()
 	if err != nil {
 		return fmt.Errorf("store: drop %s: %w", t.def.Load().QualifiedName(), err)
@@ -158,8 +158,8 @@ func (t *table) retire() (*view, commitlog.Position) {
 	return v, s.log.Appended()
 }
 
-// removeDir removes the folder unless it holds snapshots, or files that somebody
-// put there: those are not ours to remove.
+// removeDir removes the folder unless there are files in it: of readers that are
+// not done yet, snapshots, or such as somebody put there.
 func (t *table) removeDir() error {
 	names, err := t.store.opts.FS.List(t.dir)
 	if err != nil || len(names) > 0 {
@@ -205,7 +205,7 @@ func (t *table) empty() error {
 	}
 	v = t.acquire()
 	defer v.release()
-	if err := t.removeFiles(v.files, func() error { return nil }); err != nil {
+	if err := t.removeFiles(v.files); err != nil {
 		return err
 	}
 	t.replace(func(v *view) *view { return &view{active: v.active} })
@@ -216,6 +216,7 @@ func (t *table) emptyMemory() error {
 	s := t.store
 	upTo := t.swap()
 	v := t.acquire()
+	defer s.memory.freed()
 	defer v.release()
 	for _, g := range v.flushing {
 		g.writers.Wait()
@@ -224,6 +225,5 @@ func (t *table) emptyMemory() error {
 		return err
 	}
 	t.replace(func(v *view) *view { return &view{active: v.active} })
-	s.memory.freed()
 	return nil
 }

@@ -55,6 +55,9 @@ func (t *table) unref(files []*sstable.Table) {
 			t.store.opts.Log.Warn("cannot remove replaced files", "folder", t.dir, "error", err)
 		}
 	}
+	if t.dropped.Load() && len(files) > 0 {
+		_ = t.removeDir() // the last reader's turn; what is not empty stays
+	}
 }
 
 // descriptor names the next set of files: oa when something in it expires later
@@ -115,9 +118,8 @@ func filePosition(p commitlog.Position) sstable.Position {
 }
 
 // removeFiles takes files out of service in one step that a crash cannot halve.
-// They are removed when the last reader of any of them is done; then done is
-// called.
-func (t *table) removeFiles(files []*sstable.Table, done func() error) error {
+// They are removed when the last reader of any of them is done.
+func (t *table) removeFiles(files []*sstable.Table) error {
 	remove := make([]sstable.Descriptor, len(files))
 	for i, f := range files {
 		remove[i] = f.Descriptor()
@@ -137,10 +139,7 @@ func (t *table) removeFiles(files []*sstable.Table, done func() error) error {
 			if left.Add(-1) > 0 {
 				return nil
 			}
-			if err := txn.Release(); err != nil {
-				return err
-			}
-			return done()
+			return txn.Release()
 		})
 	}
 	return nil

@@ -123,6 +123,7 @@ func (t *table) flush(ctx context.Context) error {
 func (t *table) flushWorking() error {
 	t.swap()
 	v := t.acquire()
+	defer t.store.memory.freed()
 	defer v.release()
 	for _, g := range v.flushing {
 		g.writers.Wait()
@@ -158,7 +159,6 @@ func (t *table) flushGeneration(g *generation) error {
 	if file != nil {
 		t.unref([]*sstable.Table{file}) // the view has its own
 	}
-	s.memory.freed()
 	s.wakeCompaction()
 	if err != nil {
 		return fmt.Errorf("discard of its log: %w", err)

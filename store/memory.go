@@ -13,14 +13,13 @@ type memory struct {
 	limit  int64
 	full   chan struct{} // the flusher: more than the limit is in use
 
-	mu     sync.Mutex // guards what follows
-	free   *sync.Cond
-	closed bool
+	mu      sync.Mutex      // guards what follows
+	waiting []chan struct{} // writers, the first to come first
+	closed  bool
 }
 
 func (m *memory) init(b *budget.Budget, limit int64) {
 	m.budget, m.limit, m.full = b, limit, make(chan struct{}, 1)
-	m.free = sync.NewCond(&m.mu)
 }
 
 // over tells whether more than the limit is in use.
@@ -37,28 +36,47 @@ func (m *memory) grown() {
 	}
 }
 
-// wait holds a writer back while twice the limit is in use.
-func (m *memory) wait() {
-	if m.budget.Used() <= 2*m.limit {
-		return
+// crowded tells whether writers must wait.
+func (m *memory) crowded() bool { return m.budget.Used() > 2*m.limit }
+
+// wait holds a writer back while twice the limit is in use; after its write it
+// calls freed, so that they go on one by one in the order in which they came.
+func (m *memory) wait() (waited bool) {
+	for m.crowded() {
+		m.mu.Lock()
+		if m.closed {
+			m.mu.Unlock()
+			return waited
+		}
+		turn := make(chan struct{})
+		m.waiting = append(m.waiting, turn)
+		m.mu.Unlock()
+		m.grown()
+		if !m.crowded() { // freed may have looked just before
+			m.freed()
+		}
+		<-turn
+		waited = true
 	}
-	m.mu.Lock()
-	for m.budget.Used() > 2*m.limit && !m.closed {
-		m.free.Wait()
-	}
-	m.mu.Unlock()
+	return waited
 }
 
-// freed lets waiting writers look again.
+// freed lets the first waiting writer look again.
 func (m *memory) freed() {
 	m.mu.Lock()
-	m.free.Broadcast()
-	m.mu.Unlock()
+	defer m.mu.Unlock()
+	if len(m.waiting) > 0 && !m.crowded() {
+		close(m.waiting[0])
+		m.waiting = m.waiting[1:]
+	}
 }
 
 func (m *memory) close() {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.closed = true
-	m.free.Broadcast()
-	m.mu.Unlock()
+	for _, turn := range m.waiting {
+		close(turn)
+	}
+	m.waiting = nil
 }

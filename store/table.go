@@ -34,6 +34,7 @@ type table struct {
 	sequence atomic.Uint64 // of the newest set of files
 	updates  sync.Pool     // *row.Update
 
+	dropped atomic.Bool // the folder goes with the last file
 	// relieved is the last record that a file written during replay may hold.
 	relieved commitlog.Position
 }

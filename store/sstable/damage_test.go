@@ -271,7 +271,7 @@ func FuzzParts(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if h, err := decodeHeader(b); err == nil {
 			if s, err := h.schema(); err == nil {
-				h.resolve(s)
+				h.resolve(s, false)
 			}
 		}
 		for _, l := range []layout{{}, {longDeletionTime: true, improvedMinMax: true}} {

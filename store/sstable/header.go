@@ -126,8 +126,9 @@ type mapping struct {
 }
 
 // resolve checks that the file can be read as the table, by the names and
-// types in its header.
-func (h *header) resolve(t *schema.Table) (*mapping, error) {
+// types in its header. If t may be older than the file, columns that it does
+// not know are passed over.
+func (h *header) resolve(t *schema.Table, older bool) (*mapping, error) {
 	if len(h.clustering) != len(t.Clustering) {
 		return nil, fmt.Errorf("%d clustering columns in the file, %d in %s", len(h.clustering), len(t.Clustering), t.QualifiedName())
 	}
@@ -143,14 +144,14 @@ func (h *header) resolve(t *schema.Table) (*mapping, error) {
 	}
 	var m mapping
 	var err error
-	if m.statics, err = resolveColumns(t, h.statics, t.Statics); err != nil {
+	if m.statics, err = resolveColumns(t, h.statics, t.Statics, older); err != nil {
 		return nil, err
 	}
-	m.regulars, err = resolveColumns(t, h.regulars, t.Regulars)
+	m.regulars, err = resolveColumns(t, h.regulars, t.Regulars, older)
 	return &m, err
 }
 
-func resolveColumns(t *schema.Table, in []headerColumn, now []*schema.Column) ([]fileColumn, error) {
+func resolveColumns(t *schema.Table, in []headerColumn, now []*schema.Column, older bool) ([]fileColumn, error) {
 	out := make([]fileColumn, len(in))
 	last := int32(-1)
 	for i, hc := range in {
@@ -173,7 +174,7 @@ func resolveColumns(t *schema.Table, in []headerColumn, now []*schema.Column) ([
 			}
 		}
 		switch {
-		case f.column == nil && f.droppedAt == row.NoTimestamp:
+		case f.column == nil && f.droppedAt == row.NoTimestamp && !older:
 			return nil, fmt.Errorf("column %q (%s) is not in %s and was not dropped from it", hc.name, hc.class, t.QualifiedName())
 		case f.column != nil && f.column.IsComplex() != f.complex:
 			return nil, fmt.Errorf("column %q is %s in the file", hc.name, hc.class)

@@ -56,15 +56,17 @@ type view struct {
 
 // SetSchema makes later reads return rows of a changed table.
 func (t *Table) SetSchema(s *schema.Table) error {
-	v, err := t.resolve(s)
+	v, err := t.resolve(s, false)
 	if err == nil {
 		t.view.Store(v)
 	}
 	return err
 }
 
-func (t *Table) resolve(s *schema.Table) (*view, error) {
-	m, err := t.meta.header.resolve(s)
+// resolve relates the file to a schema. What a read brings along may be older
+// than the file: then it does not know of columns that came since.
+func (t *Table) resolve(s *schema.Table, older bool) (*view, error) {
+	m, err := t.meta.header.resolve(s, older)
 	if err != nil {
 		return nil, fmt.Errorf("sstable: %v of %s: %w", t.o.Descriptor, s.QualifiedName(), err)
 	}
@@ -80,7 +82,7 @@ func (t *Table) viewOf(s *schema.Table) (*view, error) {
 	if o := t.other.Load(); o != nil && o.table == s {
 		return o, nil
 	}
-	v, err := t.resolve(s)
+	v, err := t.resolve(s, true)
 	if err == nil {
 		t.other.Store(v)
 	}
