@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"helenus/internal/cql/schema"
-	"helenus/internal/cql/types"
 	"helenus/store/compact"
 	"helenus/store/row"
 	"helenus/store/sstable"
@@ -146,7 +145,7 @@ func (t *table) runTask(ctx context.Context, v *view, def *schema.Table, options
 	defer outside.close()
 	job := &compact.Job{FS: s.opts.FS, Dir: t.dir, Table: def, Partitioner: s.opts.Partitioner,
 		Inputs: v.find(task.Inputs), Expired: v.find(task.Expired), Outside: outside.now, Now: now.Now, GCBefore: now.GCBefore,
-		OnlyRepaired: options.OnlyRepaired, NewID: sstable.SequenceID(t.sequence.Add(1)), TxnID: t.newTimeUUID(),
+		OnlyRepaired: options.OnlyRepaired, NewID: sstable.SequenceID(t.sequence.Add(1)), TxnID: t.compactions.next(s),
 		HostID: s.opts.HostID, Throttle: s.opts.CompactionThrottle}
 	started := s.opts.Now()
 	result, err := compact.Run(ctx, job)
@@ -244,10 +243,4 @@ func (o *outside) close() {
 		o.v.release()
 		o.v = nil
 	}
-}
-
-func (t *table) newTimeUUID() [16]byte {
-	var node [8]byte
-	t.store.opts.Rand(node[:])
-	return types.TimeUUIDFromMicros(t.store.opts.Now().UnixMicro(), node)
 }

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"encoding/binary"
 	"fmt"
 	"sync/atomic"
 
+	"helenus/internal/cql/types"
 	"helenus/store/commitlog"
 	"helenus/store/sstable"
 )
@@ -103,7 +105,7 @@ func (t *table) writeMemtable(g *generation, upTo commitlog.Position) (*sstable.
 
 // begin makes a transaction on the table's files.
 func (t *table) begin(op sstable.Operation) (*sstable.Txn, error) {
-	return sstable.Begin(t.store.opts.FS, t.dir, op, t.newTimeUUID())
+	return sstable.Begin(t.store.opts.FS, t.dir, op, t.changes.next(t.store))
 }
 
 func joined(err, more error) error {
@@ -143,4 +145,20 @@ func (t *table) removeFiles(files []*sstable.Table) error {
 		})
 	}
 	return nil
+}
+
+// txnIDs makes ids of transactions, version 1 UUIDs. Chance is asked once, when
+// the store opens: who asks later, and in which order, depends on the scheduler.
+type txnIDs struct {
+	node  [8]byte
+	count uint32
+}
+
+func (x *txnIDs) init(s *Store, kind byte) { x.node = s.node; x.node[0] ^= kind }
+
+func (x *txnIDs) next(s *Store) [16]byte {
+	node := x.node
+	x.count++
+	binary.BigEndian.PutUint32(node[4:], binary.BigEndian.Uint32(node[4:])+x.count)
+	return types.TimeUUIDFromMicros(s.opts.Now().UnixMicro(), node)
 }

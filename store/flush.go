@@ -18,11 +18,13 @@ func (s *Store) Flush(ctx context.Context, id schema.TableID) error {
 	if t == nil {
 		return nil
 	}
+	defer s.wakeCompaction()
 	return t.flush(ctx)
 }
 
 // FlushAll flushes every table.
 func (s *Store) FlushAll(ctx context.Context) error {
+	defer s.wakeCompaction()
 	var errs []error
 	for _, t := range s.sortedTables() {
 		errs = append(errs, t.flush(ctx))
@@ -43,6 +45,7 @@ func (s *Store) flushLoop(ctx context.Context) {
 		case <-tick.C:
 			s.memory.freed() // a reader may have held what a flush let go
 		}
+		flushed := false
 		for ctx.Err() == nil && s.Failure() == nil {
 			t := s.flushCandidate()
 			if t == nil {
@@ -51,6 +54,10 @@ func (s *Store) flushLoop(ctx context.Context) {
 			if err := t.flush(ctx); err != nil && !errors.Is(err, context.Canceled) {
 				s.fail(fmt.Errorf("store: flush: %w", err))
 			}
+			flushed = true
+		}
+		if flushed {
+			s.wakeCompaction()
 		}
 	}
 }
@@ -159,7 +166,6 @@ func (t *table) flushGeneration(g *generation) error {
 	if file != nil {
 		t.unref([]*sstable.Table{file}) // the view has its own
 	}
-	s.wakeCompaction()
 	if err != nil {
 		return fmt.Errorf("discard of its log: %w", err)
 	}

@@ -77,6 +77,7 @@ type Store struct {
 
 	memory memory
 	wake   chan struct{} // compaction: something changed
+	node   [8]byte       // by chance; see txnIDs
 
 	run     sync.WaitGroup
 	stop    context.CancelFunc
@@ -109,6 +110,7 @@ func Open(opts Options, sch *schema.Schema, epoch uint64) (*Store, error) {
 		return nil, fmt.Errorf("store: folder %s is in use by another process: %w", opts.DataDir, err)
 	}
 	s.lock = lock
+	opts.Rand(s.node[:])
 	s.keyReadings.New = func() any { return new(keyReading) }
 	s.cache = cache.New(opts.Budget.Child("block cache", opts.CacheBytes))
 	s.memory.init(opts.Budget.Child("memtables", budget.Unlimited), opts.MemtableBytes)

@@ -34,7 +34,9 @@ type table struct {
 	sequence atomic.Uint64 // of the newest set of files
 	updates  sync.Pool     // *row.Update
 
-	dropped atomic.Bool // the folder goes with the last file
+	changes     txnIDs      // of flushes and truncations; working guards it
+	compactions txnIDs      // compacting guards it
+	dropped     atomic.Bool // the folder goes with the last file
 	// relieved is the last record that a file written during replay may hold.
 	relieved commitlog.Position
 }
@@ -60,6 +62,8 @@ type generation struct {
 func newTable(s *Store, def *schema.Table) *table {
 	t := &table{store: s, id: def.ID, dir: tableDir(s.opts.DataDir, def), working: newTurn(), compacting: newTurn()}
 	t.updates.New = func() any { return new(row.Update) }
+	t.changes.init(s, 0)
+	t.compactions.init(s, 1)
 	t.def.Store(def)
 	t.view = &view{t: t, active: t.newGeneration(commitlog.Position{})}
 	t.view.refs.Store(1)
