@@ -38,6 +38,10 @@ func queryLimits(cfg *config.Config) query.Limits {
 	l.UnloggedBatchWarn = cfg.UnloggedBatchWarn
 	l.TombstoneWarn, l.TombstoneFail = cfg.TombstoneWarn, cfg.TombstoneFail
 	l.MaxMutationBytes = int(cfg.MutationBytesMax)
+	// A small node cannot gather what a large one may; but what one mutation
+	// brought in, one answer takes out.
+	l.UnpagedBytesMax = max(min(l.UnpagedBytesMax, int(cfg.InFlightBytesMax)), 2*l.MaxMutationBytes)
+	l.PageBytesMax = min(l.PageBytesMax, l.UnpagedBytesMax/2)
 	return l
 }
 

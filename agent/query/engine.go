@@ -30,28 +30,31 @@ type Options struct {
 
 // Limits are the guardrails of statements.
 type Limits struct {
-	BatchWarnBytes      int   // warning
-	BatchFailBytes      int   // error
-	UnloggedBatchWarn   int   // partitions in an unlogged batch
-	TombstoneWarn       int   // tombstones scanned by one read: warning
-	TombstoneFail       int   // and failure
-	PageBytesMax        int   // a page ends early when it grows beyond
-	CollectionValueMax  int   // bytes of one collection element key
-	KeyBytesMax         int   // bytes of a partition key
-	InCombinationsMax   int   // rows or partitions that IN may multiply to
-	DefaultPageRows     int   // internal page of a request without paging: none
-	MaxTTLSeconds       int64 // the largest TTL
-	MaxExpirySeconds    int64 // the largest second of expiry a file can hold
-	MaxMutationBytes    int   // encoded size of one write
-	ConcurrentDDLEvents int   // reserved for schema changes in flight
+	BatchWarnBytes     int   // warning
+	BatchFailBytes     int   // error
+	UnloggedBatchWarn  int   // partitions in an unlogged batch
+	TombstoneWarn      int   // tombstones scanned by one read: warning
+	TombstoneFail      int   // and failure
+	PageBytesMax       int   // a page ends early when it grows beyond
+	UnpagedBytesMax    int   // an answer without paging fails when it grows beyond
+	CollectionValueMax int   // bytes of one collection element key
+	KeyBytesMax        int   // bytes of a partition key
+	InCombinationsMax  int   // rows or partitions that IN may multiply to
+	MaxTTLSeconds      int64 // the largest TTL
+	MaxExpirySeconds   int64 // the largest second of expiry a file can hold
+	MaxMutationBytes   int   // encoded size of one write
 }
 
-// DefaultLimits are Cassandra's.
+// unpagedBytesMax is what drivers take as one frame, less room for its header
+// and the columns' description.
+const unpagedBytesMax = 255 << 20
+
+// DefaultLimits are Cassandra's, and what clients can take.
 func DefaultLimits() Limits {
 	return Limits{
 		BatchWarnBytes: 5 << 10, BatchFailBytes: 50 << 10, UnloggedBatchWarn: 10,
 		TombstoneWarn: 1000, TombstoneFail: 100000,
-		PageBytesMax: 128 << 20, CollectionValueMax: 65535, KeyBytesMax: 65535, InCombinationsMax: 10000,
+		PageBytesMax: 128 << 20, UnpagedBytesMax: unpagedBytesMax, CollectionValueMax: 65535, KeyBytesMax: 65535, InCombinationsMax: 10000,
 		MaxTTLSeconds: 20 * 365 * 24 * 3600, MaxExpirySeconds: 1<<32 - 3, MaxMutationBytes: 16 << 20,
 	}
 }

@@ -30,6 +30,7 @@ type selectRun struct {
 	inPartition int
 	aggregates  []aggregateState
 	sorted      []sortedRow
+	sortedBytes int
 	firstRow    [][]byte    // of an aggregation, by slot
 	last        pagingState // behind the last row given
 	more        bool
@@ -213,7 +214,7 @@ func (r *selectRun) continueFrom(x *execution) error {
 // begin starts, or starts again, to give rows.
 func (r *selectRun) begin(x *execution) {
 	x.req.Out.Begin(r.plan.meta, x.req.Params.SkipMetadata, x.metadataChanged)
-	r.rows, r.inPartition, r.more, r.sorted, r.firstRow = 0, 0, false, nil, nil
+	r.rows, r.inPartition, r.more, r.sorted, r.sortedBytes, r.firstRow = 0, 0, false, nil, 0, nil
 	r.aggregates = newAggregates(r.plan.aggregates)
 }
 
@@ -301,6 +302,15 @@ func (r *selectRun) offer(x *execution) error {
 	}
 	if r.pageRows > 0 {
 		r.remember()
+		return nil
+	}
+	return x.fits(x.req.Out.SizeBytes())
+}
+
+// fits bounds what a request without paging may gather.
+func (x *execution) fits(sizeBytes int) error {
+	if max := x.engine.opts.Limits.UnpagedBytesMax; sizeBytes > max {
+		return helenus.Invalid("The answer is larger than %d bytes, the most that is sent at once; set a page size, or ask for less with LIMIT", max)
 	}
 	return nil
 }
@@ -329,6 +339,10 @@ func (r *selectRun) remember() {
 	}
 }
 
+// cellOverheadBytes is what a cell costs beside its value: its length in the
+// answer, and the slice that holds it until then.
+const cellOverheadBytes = 4 + 24
+
 // keep stores a row for sorting.
 func (r *selectRun) keep(x *execution) error {
 	kept := sortedRow{}
@@ -338,13 +352,14 @@ func (r *selectRun) keep(x *execution) error {
 			return err
 		}
 		kept.cells = append(kept.cells, bytes.Clone(v.Bytes))
+		r.sortedBytes += cellOverheadBytes + len(v.Bytes)
 	}
 	if t := r.plan.table; r.view.row != nil && r.plan.sortBy > 0 {
 		n := r.plan.sortBy
 		kept.order = types.AppendClustering(nil, t.ClusteringTypes()[:n], t.ClusteringReversed()[:n], r.view.clustering(t)[:n])
 	}
 	r.sorted = append(r.sorted, kept)
-	return nil
+	return x.fits(r.sortedBytes)
 }
 
 // done ends the request after the last partition.
