@@ -31,6 +31,7 @@ const (
 
 // Env is what a command works with.
 type Env struct {
+	Name    string   // how this program was called, for what the operator may type next; empty: ctl
 	Args    []string // without the program
 	Out     io.Writer
 	Err     io.Writer
@@ -66,6 +67,9 @@ func blocked(format string, args ...any) error { return obstacle{fmt.Errorf(form
 func Run(ctx context.Context, env Env) int {
 	if env.Dial == nil {
 		env.Dial = func(address string) node.Node { return helenus.New(address) }
+	}
+	if env.Name == "" {
+		env.Name = "ctl"
 	}
 	c := &command{env: env}
 	root := c.root()

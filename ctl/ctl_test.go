@@ -196,6 +196,7 @@ func TestArguments(t *testing.T) {
 		{"getreplicas ks t a", 0, "[127.0.0.1:7199 {ks t a}]", "127.0.9.1", ""},
 		{"flush", 0, "[127.0.0.1:7199 { []}]", "", ""},
 		{"flush ks a b", 0, "[127.0.0.1:7199 {ks [a b]}]", "", ""},
+		{"flush -o json", 0, "", "{}\n", ""},
 		{"info -T", 0, "", "Token                  : 9008452928106021402\nBootstrap", ""},
 		{"version -v", 0, "", "ReleaseVersion: 5.0.9\nGitSHA: abc\n", ""},
 		{"version -o json", 0, "", "{\n  \"release\": \"5.0.9\",\n  \"build\": \"abc\"\n}\n", ""},
@@ -253,21 +254,25 @@ func TestCompactWaits(t *testing.T) {
 	done.State, failed.State, missing.State = report.Done, report.Failed, report.Failed
 	failed.Error, failed.ErrorKind = "disk full", report.Internal
 	missing.Error, missing.ErrorKind = "no such table", report.NotFound
+	const doneText = "id: j1\nkind: compact\ntarget: ks\nstate: done\n"
 	tests := []struct {
+		line string
 		jobs []report.Job
 		code int
+		out  string
 		msg  string
 	}{
-		{[]report.Job{running, running, done}, 0, ""},
-		{[]report.Job{failed}, 2, "error: compact of ks is failed: disk full"},
-		{[]report.Job{missing}, 1, "no such table"},
+		{"compact ks", []report.Job{running, running, done}, 0, "", ""},
+		{"compact ks -o yaml", []report.Job{running, done}, 0, doneText, ""},
+		{"compact ks", []report.Job{failed}, 2, "", "error: compact of ks is failed: disk full"},
+		{"compact ks -o yaml", []report.Job{missing}, 1, "", "no such table"},
 	}
 	for _, tt := range tests {
 		synctest.Test(t, func(t *testing.T) {
 			f := &fakeNode{jobs: tt.jobs}
-			code, _, errs := run(f, "compact ks")
-			if code != tt.code || !strings.Contains(errs, tt.msg) || len(f.jobs) != 0 {
-				t.Errorf("code %d, %q, %d answers left", code, errs, len(f.jobs))
+			code, out, errs := run(f, tt.line)
+			if code != tt.code || !strings.Contains(errs, tt.msg) || len(f.jobs) != 0 || !strings.HasPrefix(out, tt.out) || tt.out == "" && out != "" {
+				t.Errorf("code %d, %q, %q, %d answers left", code, out, errs, len(f.jobs))
 			}
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -36,11 +37,11 @@ func (a addresses) admin() string { return net.JoinHostPort(a.AdminHost, strconv
 // open makes the folder, and takes the lock that keeps two commands apart.
 func (l lab) open() (unlock func(), err error) {
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the lab: %w", err)
+		return nil, blocked("make the lab: %v", err)
 	}
 	f, err := os.OpenFile(filepath.Join(l.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("lock the lab: %w", err)
+		return nil, blocked("lock the lab: %v", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
@@ -173,10 +174,10 @@ func freePort(what, address string) error {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return blocked("%s cannot listen on %s: %v", what, address, err)
 	}
-	_, port, splitErr := net.SplitHostPort(address)
-	n, convErr := strconv.Atoi(port)
-	if splitErr != nil || convErr != nil {
-		n = 0
+	owner := ""
+	if at, err := net.ResolveTCPAddr("tcp", address); err == nil {
+		at := at.AddrPort()
+		owner = portOwner(netip.AddrPortFrom(at.Addr().Unmap(), at.Port()))
 	}
-	return blocked("%s: %s is taken%s", what, address, portOwner(n))
+	return blocked("%s: %s is taken%s", what, address, owner)
 }

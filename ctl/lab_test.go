@@ -145,12 +145,15 @@ func TestUpAndDown(t *testing.T) {
 	}
 	b.wants(out, fmt.Sprintf("Helenus is up: process %d", first.PID), fmt.Sprintf("cqlsh 127.0.0.1 %d", b.cql),
 		fmt.Sprintf("ctl -p %d status", b.admin))
+	b.wants(out, "End it with ctl down --dir "+b.dir)
 	b.wants(b.ctl("up", 0), fmt.Sprintf("Helenus is up already: process %d", first.PID))
+	b.wants(b.ctl("up -o json", 0), `"already": true`, fmt.Sprintf(`"pid": %d`, first.PID), fmt.Sprintf(`"cql_address": "127.0.0.1:%d"`, b.cql))
 	b.wants(b.ctl("down", 0), "Helenus is down")
 	if first.alive() {
 		t.Error("the process is still there")
 	}
 	b.wants(b.ctl("down", 0), "is not running")
+	b.wants(b.ctl("down -o yaml", 0), "state: down\nalready: true\n")
 	// The configuration stays, and no flag quietly differs from it.
 	admin := b.admin
 	b.admin = freeTestPort(t)

@@ -3,6 +3,7 @@
 package ctl
 
 import (
+	"net/netip"
 	"os"
 	"os/exec"
 	"strconv"
@@ -19,4 +20,4 @@ func processStart(pid int) (string, error) {
 }
 
 // portOwner names nobody: there is no /proc to ask.
-func portOwner(int) string { return "" }
+func portOwner(netip.AddrPort) string { return "" }

@@ -43,11 +43,17 @@ func tables(args []string) report.TablesRequest {
 	return report.TablesRequest{Keyspace: args[0], Tables: args[1:]}
 }
 
+// silent is the layout of verbs that say nothing when all went well.
+func silent(io.Writer) {}
+
 func (c *command) flush() *cobra.Command {
 	return &cobra.Command{
 		Use: "flush [keyspace [table...]]", Short: "Write memtables to disk",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.node().Flush(cmd.Context(), tables(args))
+			if err := c.node().Flush(cmd.Context(), tables(args)); err != nil {
+				return err
+			}
+			return c.show(report.Empty{}, silent)
 		},
 	}
 }
@@ -59,36 +65,39 @@ func (c *command) compact() *cobra.Command {
 			n := c.node()
 			job, err := n.Compact(cmd.Context(), tables(args))
 			if err == nil {
-				err = follow(cmd.Context(), n, job)
+				job, err = follow(cmd.Context(), n, job)
 			}
-			return err
+			if err != nil {
+				return err
+			}
+			return c.show(job, silent)
 		},
 	}
 }
 
 // follow waits for the end of a job. The job goes on if the wait is broken off.
-func follow(ctx context.Context, n node.Node, job report.Job) error {
+func follow(ctx context.Context, n node.Node, job report.Job) (report.Job, error) {
 	ticker := time.NewTicker(jobPoll)
 	defer ticker.Stop()
 	for job.State == report.Running {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("job %s goes on; see ctl jobs: %w", job.ID, ctx.Err())
+			return job, fmt.Errorf("job %s goes on; see ctl jobs: %w", job.ID, ctx.Err())
 		case <-ticker.C:
 		}
 		var err error
 		if job, err = n.Job(ctx, job.ID); err != nil {
-			return err
+			return job, err
 		}
 	}
 	if job.State == report.Done {
-		return nil
+		return job, nil
 	}
 	kind := job.ErrorKind
 	if kind == "" {
 		kind = report.Internal
 	}
-	return report.Errorf(kind, "%s of %s is %s: %s", job.Kind, job.Target, job.State, job.Error)
+	return job, report.Errorf(kind, "%s of %s is %s: %s", job.Kind, job.Target, job.State, job.Error)
 }
 
 func (c *command) jobs() *cobra.Command {
@@ -109,8 +118,11 @@ func (c *command) jobs() *cobra.Command {
 			if len(args) != 1 {
 				return badUse("cancel requires the id of a job")
 			}
-			_, err := c.node().CancelJob(cmd.Context(), args[0])
-			return err
+			job, err := c.node().CancelJob(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return c.show(job, silent)
 		},
 	})
 	return cmd

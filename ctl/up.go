@@ -22,6 +22,9 @@ import (
 // upPoll is how often a starting or ending node is looked at.
 const upPoll = 50 * time.Millisecond
 
+// labDir is where a lab is when nothing else is said.
+const labDir = ".lab"
+
 // logTailLines is how much of the log explains a failed start.
 const logTailLines = 15
 
@@ -51,7 +54,7 @@ func (c *command) up() *cobra.Command {
 
 func (f *upFlags) register(cmd *cobra.Command) {
 	f.flags = cmd.Flags()
-	cmd.Flags().StringVar(&f.dir, "dir", ".lab", "folder of the lab")
+	cmd.Flags().StringVar(&f.dir, "dir", labDir, "folder of the lab")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", time.Minute, "how long to wait")
 }
 
@@ -89,8 +92,19 @@ func (c *command) runUp(ctx context.Context, f *upFlags) error {
 	if err := c.awaitReady(ctx, l, p, at, ended); err != nil {
 		return err
 	}
-	c.greet(l, p, at, word)
-	return nil
+	return c.show(labReport{State: "up", Already: alive, PID: p.PID, CQLAddress: at.cql(), AdminAddress: at.admin(), Dir: l.dir, Log: l.logFile()},
+		func(w io.Writer) { c.greet(w, l, p, at, word) })
+}
+
+// labReport is what programs are told of a lab.
+type labReport struct {
+	State        string `json:"state"`
+	Already      bool   `json:"already"` // nothing had to be done
+	PID          int    `json:"pid,omitempty"`
+	CQLAddress   string `json:"cql_address,omitempty"`
+	AdminAddress string `json:"admin_address,omitempty"`
+	Dir          string `json:"dir"`
+	Log          string `json:"log,omitempty"`
 }
 
 // agrees refuses ports on the command line that an older configuration of the
@@ -214,25 +228,28 @@ func askCQL(ctx context.Context, address string) error {
 	return nil
 }
 
-func (c *command) greet(l lab, p process, at addresses, word string) {
-	pointer := ""
+func (c *command) greet(w io.Writer, l lab, p process, at addresses, word string) {
+	pointer, place := "", ""
 	if at.AdminHost != "127.0.0.1" {
 		pointer += " -h " + at.AdminHost
 	}
 	if at.AdminPort != 7199 {
 		pointer += fmt.Sprintf(" -p %d", at.AdminPort)
 	}
-	fmt.Fprintf(c.env.Out, `Helenus %s: process %d, log %s
+	if l.dir != labDir {
+		place = " --dir " + l.dir
+	}
+	fmt.Fprintf(w, `Helenus %s: process %d, log %s
 
   clients    %s
   operators  %s
 
 Try:
   cqlsh %s %d
-  ctl%s status
-  ctl%s info
-End it with ctl down; its data stays in %s.
-`, word, p.PID, l.logFile(), at.cql(), at.admin(), at.CQLHost, at.CQLPort, pointer, pointer, l.dir)
+  %[9]s%[8]s status
+  %[9]s%[8]s info
+End it with %[9]s down%[10]s; its data stays in %[11]s.
+`, word, p.PID, l.logFile(), at.cql(), at.admin(), at.CQLHost, at.CQLPort, pointer, c.env.Name, place, l.dir)
 }
 
 func (c *command) down() *cobra.Command {
@@ -249,8 +266,7 @@ func (c *command) down() *cobra.Command {
 func (c *command) runDown(ctx context.Context, f *upFlags) error {
 	l := lab{f.dir}
 	if _, err := os.Stat(l.dir); errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintf(c.env.Out, "There is no lab in %s.\n", l.dir)
-		return nil
+		return c.sayDown(l, true, fmt.Sprintf("There is no lab in %s.", l.dir))
 	}
 	unlock, err := l.open()
 	if err != nil {
@@ -269,12 +285,14 @@ func (c *command) runDown(ctx context.Context, f *upFlags) error {
 	if err := os.Remove(l.pidFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("forget the process: %w", err)
 	}
-	if alive {
-		fmt.Fprintf(c.env.Out, "Helenus is down; its data stays in %s.\n", l.dir)
-	} else {
-		fmt.Fprintln(c.env.Out, "Helenus is not running.")
+	if !alive {
+		return c.sayDown(l, true, "Helenus is not running.")
 	}
-	return nil
+	return c.sayDown(l, false, fmt.Sprintf("Helenus is down; its data stays in %s.", l.dir))
+}
+
+func (c *command) sayDown(l lab, already bool, text string) error {
+	return c.show(labReport{State: "down", Already: already, Dir: l.dir}, func(w io.Writer) { fmt.Fprintln(w, text) })
 }
 
 // end asks the process to end and waits until it has. It never kills: an agent

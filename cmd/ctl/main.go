@@ -20,7 +20,7 @@ func main() {
 	if err != nil {
 		exe = os.Args[0]
 	}
-	code := ctl.Run(ctx, ctl.Env{Args: os.Args[1:], Out: os.Stdout, Err: os.Stderr, Exe: exe, Version: version})
+	code := ctl.Run(ctx, ctl.Env{Name: os.Args[0], Args: os.Args[1:], Out: os.Stdout, Err: os.Stderr, Exe: exe, Version: version})
 	stop()
 	os.Exit(code)
 }

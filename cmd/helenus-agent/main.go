@@ -41,7 +41,7 @@ func main() {
 	}
 }
 
-// overrides collects -D name=value.
+// overrides collects --set name=value.
 type overrides map[string]string
 
 func (o overrides) String() string { return "" }
@@ -63,6 +63,9 @@ func run(ctx context.Context, args []string) error {
 	flags.Var(set, "set", "override a setting, `name=value`; may be given several times")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if flags.NArg() > 0 { // what stands behind it would be passed over without a word
+		return fmt.Errorf("unexpected argument %q; see --help", flags.Arg(0))
 	}
 	if *showVersion {
 		fmt.Println("helenus-agent", version)

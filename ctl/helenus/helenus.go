@@ -52,37 +52,44 @@ func New(address string) *Client {
 
 // Ready asks whether the node serves clients.
 func (c *Client) Ready(ctx context.Context) (out report.Ready, err error) {
-	return out, c.get(ctx, "/ready", nil, &out)
+	err = c.get(ctx, "/ready", nil, &out)
+	return out, err
 }
 
 // Status asks for all nodes.
 func (c *Client) Status(ctx context.Context, keyspace string) (out report.Ring, err error) {
-	return out, c.get(ctx, "/status", keyspaceQuery(keyspace), &out)
+	err = c.get(ctx, "/status", keyspaceQuery(keyspace), &out)
+	return out, err
 }
 
 // Ring asks for all nodes with their tokens.
 func (c *Client) Ring(ctx context.Context, keyspace string) (out report.Ring, err error) {
-	return out, c.get(ctx, "/ring", keyspaceQuery(keyspace), &out)
+	err = c.get(ctx, "/ring", keyspaceQuery(keyspace), &out)
+	return out, err
 }
 
 // Info asks the node about itself.
 func (c *Client) Info(ctx context.Context) (out report.Info, err error) {
-	return out, c.get(ctx, "/info", nil, &out)
+	err = c.get(ctx, "/info", nil, &out)
+	return out, err
 }
 
 // Cluster asks for name, schema versions and keyspaces.
 func (c *Client) Cluster(ctx context.Context) (out report.Cluster, err error) {
-	return out, c.get(ctx, "/cluster", nil, &out)
+	err = c.get(ctx, "/cluster", nil, &out)
+	return out, err
 }
 
 // Endpoints asks for the replicas of a key.
 func (c *Client) Endpoints(ctx context.Context, r report.KeyRequest) (out report.Endpoints, err error) {
-	return out, c.get(ctx, "/endpoints", url.Values{"keyspace": {r.Keyspace}, "table": {r.Table}, "key": {r.Key}}, &out)
+	err = c.get(ctx, "/endpoints", url.Values{"keyspace": {r.Keyspace}, "table": {r.Table}, "key": {r.Key}}, &out)
+	return out, err
 }
 
 // Version asks what runs.
 func (c *Client) Version(ctx context.Context) (out report.Version, err error) {
-	return out, c.get(ctx, "/version", nil, &out)
+	err = c.get(ctx, "/version", nil, &out)
+	return out, err
 }
 
 // Flush writes memtables to disk and returns when they are there.
@@ -92,7 +99,8 @@ func (c *Client) Flush(ctx context.Context, r report.TablesRequest) error {
 
 // Compact begins a compaction.
 func (c *Client) Compact(ctx context.Context, r report.TablesRequest) (out report.Job, err error) {
-	return out, c.post(ctx, "/compact", r, &out)
+	err = c.post(ctx, "/compact", r, &out)
+	return out, err
 }
 
 // Jobs asks for long work.
@@ -104,12 +112,14 @@ func (c *Client) Jobs(ctx context.Context) ([]report.Job, error) {
 
 // Job asks for one job.
 func (c *Client) Job(ctx context.Context, id string) (out report.Job, err error) {
-	return out, c.get(ctx, "/jobs/"+url.PathEscape(id), nil, &out)
+	err = c.get(ctx, "/jobs/"+url.PathEscape(id), nil, &out)
+	return out, err
 }
 
 // CancelJob asks a job to end.
 func (c *Client) CancelJob(ctx context.Context, id string) (out report.Job, err error) {
-	return out, c.post(ctx, "/jobs/"+url.PathEscape(id)+"/cancel", report.Empty{}, &out)
+	err = c.post(ctx, "/jobs/"+url.PathEscape(id)+"/cancel", report.Empty{}, &out)
+	return out, err
 }
 
 func keyspaceQuery(keyspace string) url.Values {
