@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 
@@ -162,10 +163,13 @@ func (t *table) retire() (*view, commitlog.Position) {
 // not done yet, snapshots, or such as somebody put there.
 func (t *table) removeDir() error {
 	names, err := t.store.opts.FS.List(t.dir)
-	if err != nil || len(names) > 0 {
-		return err
+	if err == nil && len(names) == 0 {
+		err = t.store.opts.FS.Remove(t.dir)
 	}
-	return t.store.opts.FS.Remove(t.dir)
+	if errors.Is(err, fs.ErrNotExist) { // the last reader was faster
+		return nil
+	}
+	return err
 }
 
 // Truncate removes a table's rows. When it returns they cannot come back, not
