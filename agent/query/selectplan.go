@@ -34,7 +34,6 @@ type selectPlan struct {
 	// staticRow tells that a partition with nothing but a static row counts as
 	// one row.
 	staticRow bool
-	writes    bool // some output is a WRITETIME or TTL
 }
 
 func (p *selectPlan) current(state *meta.State) bool {

@@ -37,20 +37,19 @@ var stories = flag.String("story", "*", "which stories of testdata to run")
 
 // ask is one request of a story.
 type ask struct {
-	verb    Verb
-	text    string
-	values  []Value
-	names   []string
-	batch   []ask
-	kind    BatchKind
-	id      []byte
-	page    int
-	paging  []byte
-	now     int64
-	ts      int64
-	cl      helenus.Consistency
-	serial  helenus.Consistency
-	literal string // bind: text of the values, parsed by the markers
+	verb   Verb
+	text   string
+	values []Value
+	names  []string
+	batch  []ask
+	kind   BatchKind
+	id     []byte
+	page   int
+	paging []byte
+	now    int64
+	ts     int64
+	cl     helenus.Consistency
+	serial helenus.Consistency
 }
 
 // answer is what came of it.
@@ -79,7 +78,6 @@ type storyRun struct {
 	target target
 	pages  bool // run each SELECT page by page too
 	peer   bool
-	prefix string
 }
 
 func (s *storyRun) command(t *testing.T, d *datadriven.TestData) string {
