@@ -2,7 +2,7 @@ package store
 
 import (
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"sync/atomic"
 
 	"helenus/internal/cql/types"
@@ -85,7 +85,7 @@ func (t *table) writeMemtable(g *generation, upTo commitlog.Position) (*sstable.
 	o.Txn = txn
 	meta, err := sstable.Write(o, g.m.All(t.def.Load()))
 	if err != nil {
-		return nil, joined(err, txn.Abort())
+		return nil, errors.Join(err, txn.Abort())
 	}
 	if err := txn.Commit(); err != nil {
 		s.fail(err) // whether the file is there is open until a restart
@@ -106,13 +106,6 @@ func (t *table) writeMemtable(g *generation, upTo commitlog.Position) (*sstable.
 // begin makes a transaction on the table's files.
 func (t *table) begin(op sstable.Operation) (*sstable.Txn, error) {
 	return sstable.Begin(t.store.opts.FS, t.dir, op, t.changes.next(t.store))
-}
-
-func joined(err, more error) error {
-	if more != nil {
-		return fmt.Errorf("%w (and then: %v)", err, more)
-	}
-	return err
 }
 
 func filePosition(p commitlog.Position) sstable.Position {

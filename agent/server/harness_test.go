@@ -92,7 +92,6 @@ type fakeEngine struct {
 	mu       sync.Mutex
 	parked   []*query.Request
 	executed int
-	onBatch  func(*query.Request)
 	always   string // obeyed in place of the text
 }
 

@@ -116,7 +116,7 @@ func (s *Server) acceptAll(ctx context.Context, ln net.Listener) error {
 		case err == nil:
 			s.accept(ctx, nc)
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the listener was closed to end this
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("server: accept on %s: %w", ln.Addr(), err)
 		default:

@@ -110,11 +110,6 @@ func (d *decoder) uvint() uint64 {
 	return v
 }
 
-func (d *decoder) svint() int64 {
-	v := d.uvint()
-	return int64(v>>1) ^ -int64(v&1)
-}
-
 // count reads how many elements of at least size bytes follow; so no count can
 // make us allocate more than the file is long.
 func (d *decoder) count(n uint64, size int) int {

@@ -69,19 +69,3 @@ func checkLocal(d row.Deletion) error {
 	}
 	return nil
 }
-
-func (d *decoder) deletion(l layout) row.Deletion {
-	if d.err != nil {
-		return row.Live()
-	}
-	v, n, err := l.deletion(d.all[d.at:])
-	if err == nil && n == 0 {
-		err = errShort
-	}
-	if err != nil {
-		d.err = err
-		return row.Live()
-	}
-	d.at += n
-	return v
-}

@@ -51,7 +51,6 @@ func readEntry(w *window, e *indexEntry, dataSize int64) error {
 type promoted struct {
 	w       window // over Index
 	entry   indexEntry
-	parsed  bool
 	count   int
 	infos   int64 // position of the first in Index
 	offsets int64 // position of the table of offsets
