@@ -102,8 +102,8 @@ func New(cfg config.Config, env Env) (_ *Agent, err error) {
 	if err := a.openStore(partitioner); err != nil {
 		return nil, err
 	}
-	if a.journal, err = job.Open(env.FS, a.dataDir()+"/jobs", env.Log); err != nil {
-		return nil, fmt.Errorf("agent: %w", err)
+	if err := a.openJournal(); err != nil {
+		return nil, err
 	}
 	a.makeRooms(partitioner)
 	if err := a.makeAdmin(); err != nil {
@@ -123,6 +123,20 @@ func (a *Agent) openStore(p token.Partitioner) error {
 	}
 	a.store = s
 	a.applied.Store(state)
+	return nil
+}
+
+func (a *Agent) openJournal() (err error) {
+	dir := a.dataDir() + "/jobs"
+	if err = a.env.FS.MkdirAll(dir); err == nil {
+		err = a.env.FS.SyncDir(a.dataDir())
+	}
+	if err == nil {
+		a.journal, err = job.Open(a.env.FS, dir, a.env.Log)
+	}
+	if err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
 	return nil
 }
 

@@ -94,21 +94,28 @@ type shares struct {
 	note      string
 }
 
-const ownsNote = "Non-system keyspaces don't have the same replication settings, effective ownership information is meaningless"
+// Why ownership is not effective, as Cassandra words it.
+const (
+	ownsNote  = "Non-system keyspaces don't have the same replication settings, effective ownership information is meaningless"
+	localNote = "Ownership values for keyspaces with LocalStrategy are meaningless"
+)
 
 // ownership computes the effective ownership of a keyspace, or of all if they
 // are replicated alike; otherwise that of the primary ranges.
 func ownership(state *meta.State, keyspace string) (shares, error) {
 	if keyspace != "" {
-		p := state.Placement(keyspace)
-		if p == nil {
+		ks := state.Schema.Keyspaces[keyspace]
+		if ks == nil || ks.Virtual {
 			return shares{}, report.Errorf(report.NotFound, "The keyspace %s, does not exist", keyspace)
 		}
-		return effective(state, p), nil
+		if ks.Replication.Class == ring.LocalName {
+			return shares{shares: primary(state), note: localNote}, nil
+		}
+		return effective(state, state.Placement(keyspace)), nil
 	}
 	var only *ring.Placement
 	for name := range state.Schema.Keyspaces {
-		if strings.HasPrefix(name, "system") {
+		if meta.IsSystemKeyspace(name) {
 			continue
 		}
 		p := state.Placement(name)
@@ -152,7 +159,7 @@ func (a *Agent) info(context.Context, report.Empty) (report.Info, error) {
 	self := state.Node(a.cluster.Self())
 	c := a.store.CacheStats()
 	heap, limit := heapBytes()
-	info := report.Info{HostID: self.HostID.String(), GossipActive: true, NativeActive: a.Address() != "",
+	info := report.Info{HostID: self.HostID.String(), GossipActive: false /* there is none yet */, NativeActive: a.Address() != "",
 		LoadBytes: a.store.LoadBytes(), UncompressedLoadBytes: a.store.DataBytes(), Generation: a.started.Unix(),
 		UptimeSeconds: int64(a.env.Now().Sub(a.started).Seconds()), HeapUsedBytes: heap, HeapMaxBytes: limit,
 		OffHeapBytes: a.store.MemoryBytes() + c.BytesUsed, Datacenter: string(self.Datacenter), Rack: string(self.Rack),
@@ -160,11 +167,7 @@ func (a *Agent) info(context.Context, report.Empty) (report.Info, error) {
 	if info.LoadBytes == 0 {
 		info.Repaired = 1 // nothing that could be out of repair
 	}
-	for _, name := range []string{"key", "row", "counter"} {
-		info.Caches = append(info.Caches, report.Cache{Name: name})
-	}
-	info.Caches = append(info.Caches, report.Cache{Name: "chunk", Entries: int64(c.Entries), SizeBytes: c.BytesUsed, CapacityBytes: c.LimitBytes,
-		Hits: int64(c.Hits), Requests: int64(c.Hits + c.Misses)})
+	info.Caches = append(info.Caches, a.caches()...)
 	info.Caches = append(info.Caches, report.Cache{Name: "network", SizeBytes: a.native.budget.Used(), CapacityBytes: a.native.budget.Limit()})
 	for _, t := range self.Tokens {
 		info.Tokens = append(info.Tokens, state.Partitioner.Format(t))
@@ -190,19 +193,31 @@ func heapBytes() (used, limit int64) {
 
 func (a *Agent) describeCluster(context.Context, report.Empty) (report.Cluster, error) {
 	state := a.cluster.State()
-	out := report.Cluster{Name: state.ClusterName, Snitch: snitchPackage + a.snitch(), DynamicSnitch: false, Partitioner: state.Partitioner.Name(), Live: len(state.Nodes)}
-	counts := map[string]int{}
+	out := report.Cluster{Name: state.ClusterName, Snitch: snitchPackage + a.snitch(), DynamicSnitch: false, Partitioner: state.Partitioner.Name()}
+	counts := map[string]*report.DatacenterCount{}
 	var addresses, endpoints []string
 	for _, n := range state.Nodes {
-		counts[string(n.Datacenter)]++
+		dc := counts[string(n.Datacenter)]
+		if dc == nil {
+			dc = &report.DatacenterCount{Name: string(n.Datacenter)}
+			counts[dc.Name] = dc
+		}
+		dc.Nodes++
+		// A node knows only of itself that it is up, as in status.
+		if n.HostID == a.cluster.Self() {
+			out.Live++
+		} else {
+			out.Unreachable++
+			dc.Down++
+		}
 		addresses = append(addresses, n.Broadcast.Addr().String())
 		endpoints = append(endpoints, n.Broadcast.String())
 	}
 	id := state.SchemaVersion()
 	out.Schemas = []report.SchemaVersion{{Version: helenus.HostID(id).String(), Addresses: addresses}}
 	out.Releases = []report.ReleaseCount{{Release: helenus.ReleaseVersion, Endpoints: endpoints}}
-	for dc, n := range counts {
-		out.Datacenters = append(out.Datacenters, report.DatacenterCount{Name: dc, Nodes: n})
+	for _, dc := range counts {
+		out.Datacenters = append(out.Datacenters, *dc)
 	}
 	slices.SortFunc(out.Datacenters, func(a, b report.DatacenterCount) int { return strings.Compare(a.Name, b.Name) })
 	for _, ks := range state.Schema.Keyspaces {
@@ -217,8 +232,11 @@ func (a *Agent) describeCluster(context.Context, report.Empty) (report.Cluster, 
 
 func (a *Agent) endpoints(_ context.Context, r report.KeyRequest) (report.Endpoints, error) {
 	state := a.cluster.State()
-	if state.Schema.Keyspaces[r.Keyspace] == nil {
+	switch ks := state.Schema.Keyspaces[r.Keyspace]; {
+	case ks == nil:
 		return report.Endpoints{}, report.Errorf(report.NotFound, "Unknown keyspace '%s'", r.Keyspace)
+	case ks.Virtual:
+		return report.Endpoints{}, report.Errorf(report.Invalid, "Keyspace '%s' is virtual: its rows are made when they are read, on each node", r.Keyspace)
 	}
 	t := state.Schema.Find(r.Keyspace, r.Table)
 	if t == nil {
@@ -235,11 +253,12 @@ func (a *Agent) endpoints(_ context.Context, r report.KeyRequest) (report.Endpoi
 	return out, nil
 }
 
-// parseKey reads a partition key as nodetool takes it: components by colons.
+// parseKey reads a partition key as nodetool takes it: components by colons, and
+// a colon within one behind a backslash.
 func parseKey(t *schema.Table, text string) ([]byte, error) {
 	parts := []string{text}
 	if len(t.PartitionKey) > 1 {
-		parts = strings.Split(text, ":")
+		parts = splitKey(text)
 	}
 	if len(parts) != len(t.PartitionKey) {
 		return nil, fmt.Errorf("the key of %s has %d columns, joined by colons; got %q", t.QualifiedName(), len(t.PartitionKey), text)
@@ -253,6 +272,23 @@ func parseKey(t *schema.Table, text string) ([]byte, error) {
 		out = append(out, v)
 	}
 	return types.AppendKey(nil, out), nil
+}
+
+func splitKey(text string) []string {
+	parts := []string{""}
+	for i := 0; i < len(text); i++ {
+		last := &parts[len(parts)-1]
+		switch {
+		case text[i] == '\\' && i+1 < len(text) && text[i+1] == ':':
+			i++
+			*last += ":"
+		case text[i] == ':':
+			parts = append(parts, "")
+		default:
+			*last += text[i : i+1]
+		}
+	}
+	return parts
 }
 
 // parseValue reads a value without CQL's quotes.
@@ -280,7 +316,7 @@ func parseValue(t *types.Type, text string) ([]byte, error) {
 func (a *Agent) tablesOf(r report.TablesRequest) ([]*schema.Table, error) {
 	state := a.cluster.State()
 	var out []*schema.Table
-	if r.Keyspace != "" && state.Schema.Keyspaces[r.Keyspace] == nil {
+	if ks := state.Schema.Keyspaces[r.Keyspace]; r.Keyspace != "" && (ks == nil || ks.Virtual) {
 		return nil, report.Errorf(report.NotFound, "Keyspace [%s] does not exist.", r.Keyspace)
 	}
 	for _, name := range r.Tables {

@@ -131,26 +131,31 @@ func TestStatusOfSeveralDatacenters(t *testing.T) {
 	d.Address, d.Liveness, d.Movement, d.Owns = "127.0.9.2", report.Unknown, report.Leaving, ptr(0.3333)
 	var out bytes.Buffer
 	c := command{printPort: true}
-	c.statusLayout(&out, report.Ring{Note: "no keyspaces", Members: []report.Member{a, b, d}})
+	c.statusLayout(&out, report.Ring{Effective: true, Members: []report.Member{a, b, d}})
 	want := `Datacenter: datacenter1
 =======================
 Status=Up/Down
 |/ State=Normal/Leaving/Joining/Moving
---  Address          Load        Tokens  Owns    Host ID                               Rack  
-?L  127.0.9.2:7000   114.69 KiB  16      33.3%   ` + hostID + `  rack1 
-UN  127.0.9.10:7000  114.69 KiB  16      100.0%  ` + hostID + `  rack10
+--  Address          Load        Tokens  Owns (effective)  Host ID                               Rack  
+?L  127.0.9.2:7000   114.69 KiB  16      33.3%             ` + hostID + `  rack1 
+UN  127.0.9.10:7000  114.69 KiB  16      100.0%            ` + hostID + `  rack10
 
 Datacenter: zurich
 ==================
 Status=Up/Down
 |/ State=Normal/Leaving/Joining/Moving
---  Address          Load        Tokens  Owns    Host ID                               Rack  
-DJ  127.0.9.1:7000   ?           16      ?       ` + hostID + `  rack1 
+--  Address          Load        Tokens  Owns (effective)  Host ID                               Rack  
+DJ  127.0.9.1:7000   ?           16      ?                 ` + hostID + `  rack1 
 
-Note: no keyspaces
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+	// What is not the share of the data is not shown as if it were.
+	out.Reset()
+	c.statusLayout(&out, report.Ring{Note: "no keyspaces", Members: []report.Member{d}})
+	if got := out.String(); !strings.Contains(got, "Owns  Host ID") || !strings.Contains(got, " ?     "+hostID) || !strings.HasSuffix(got, "\n\nNote: no keyspaces\n") {
+		t.Errorf("got\n%s", got)
 	}
 }
 

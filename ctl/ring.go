@@ -103,13 +103,13 @@ func (c *command) statusLayout(w io.Writer, ring report.Ring) {
 	tables := make([]*columns, len(names))
 	for i, name := range names {
 		t := &columns{}
-		owns := "Owns"
+		heading := "Owns"
 		if ring.Effective {
-			owns = "Owns (effective)"
+			heading = "Owns (effective)"
 		}
-		t.add("--", "Address", "Load", "Tokens", owns, "Host ID", "Rack")
+		t.add("--", "Address", "Load", "Tokens", heading, "Host ID", "Rack")
 		for _, m := range groups[name] {
-			t.add(letters(m), c.address(m), optionalSize(m.LoadBytes), strconv.Itoa(m.TokenCount), percent(m.Owns, 1), m.HostID, m.Rack)
+			t.add(letters(m), c.address(m), optionalSize(m.LoadBytes), strconv.Itoa(m.TokenCount), owns(ring, m, 1), m.HostID, m.Rack)
 		}
 		tables[i] = t
 	}
@@ -126,6 +126,15 @@ func (c *command) statusLayout(w io.Writer, ring report.Ring) {
 	if ring.Note != "" {
 		fmt.Fprintf(w, "Note: %s\n", ring.Note)
 	}
+}
+
+// owns shows a share as nodetool does: not at all when it would not be that of
+// the data. Programs are told the share of the primary ranges.
+func owns(ring report.Ring, m report.Member, decimals int) string {
+	if !ring.Effective {
+		return "?"
+	}
+	return percent(m.Owns, decimals)
 }
 
 // letters are the two that begin a line of status.
@@ -180,7 +189,7 @@ func (c *command) ringLayout(w io.Writer, ring report.Ring) {
 		}
 		for _, t := range tokens {
 			m := t.owner
-			line(c.address(m), m.Rack, title(string(m.Liveness)), title(string(m.Movement)), optionalSize(m.LoadBytes), percent(m.Owns, 2), t.token)
+			line(c.address(m), m.Rack, title(string(m.Liveness)), title(string(m.Movement)), optionalSize(m.LoadBytes), owns(ring, m, 2), t.token)
 		}
 		fmt.Fprintln(w)
 	}

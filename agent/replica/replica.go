@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"helenus"
 	"helenus/store"
@@ -44,9 +45,17 @@ type Options struct {
 // Replica applies mutations to the store and reads from it.
 type Replica struct {
 	opts  Options
+	stats Stats
 	queue chan pending
 	wg    sync.WaitGroup
 	stop  context.CancelFunc
+}
+
+// Stats count the reads that had to wait for the disk; those that memory could
+// answer are no work of the readers.
+type Stats struct {
+	Active    atomic.Int64 // now
+	Completed atomic.Uint64
 }
 
 type pending struct {
@@ -97,6 +106,9 @@ func (r *Replica) Read(command *row.Command, c Consumer) {
 	}
 }
 
+// Stats gives the counters; they are live.
+func (r *Replica) Stats() *Stats { return &r.stats }
+
 // Waiting is how many reads stand in the queue.
 func (r *Replica) Waiting() int { return len(r.queue) }
 
@@ -107,7 +119,11 @@ func (r *Replica) readLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case p := <-r.queue:
-			p.consumer.ReadDone(r.run(p.command, p.consumer, store.Blocking))
+			r.stats.Active.Add(1)
+			err := r.run(p.command, p.consumer, store.Blocking)
+			r.stats.Active.Add(-1)
+			r.stats.Completed.Add(1)
+			p.consumer.ReadDone(err)
 		}
 	}
 }
