@@ -45,7 +45,13 @@ func (s *Store) Apply(w *Write) {
 		return
 	}
 	waited := s.memory.wait()
-	err := s.append(w)
+	var err error
+	if waited {
+		err = s.Failure()
+	}
+	if err == nil {
+		err = s.append(w)
+	}
 	if waited {
 		s.memory.freed()
 	}

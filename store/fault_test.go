@@ -149,7 +149,7 @@ func TestFailedFlushIsMadeUpFor(t *testing.T) {
 // refused, and names the file.
 func TestFlippedBitInLog(t *testing.T) {
 	mem := vfs.NewMem()
-	s, def := openTiny(t, mem, nil)
+	s, def := openTiny(t, mem, func(o *Options) { o.MemtableBytes, o.LogBytesMax = 64<<20, 1<<30 }) // no flush
 	for v := range 60 {
 		must(t, put(t, s, def, v, v))
 	}

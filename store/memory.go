@@ -71,6 +71,7 @@ func (m *memory) freed() {
 	}
 }
 
+// close lets all writers go on, and keeps none from now on.
 func (m *memory) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -174,6 +174,7 @@ func (s *Store) closeParts() error {
 func (s *Store) fail(err error) {
 	if s.failure.CompareAndSwap(nil, &err) {
 		s.opts.Log.Error("store cannot write any more; mend the disk and restart", "error", err)
+		s.memory.close() // no flush will make room for those who wait
 	}
 }
 
