@@ -103,7 +103,7 @@ func (c *circle) measure(m *model, left, right Position) (sum amount) {
 		if w.isZero() {
 			w = m.size
 		}
-		return spread(w, max(1, m.denseMax))
+		return spread(w, 1)
 	}
 	return sum
 }
@@ -142,17 +142,25 @@ func (c *circle) owned(m *model, tokens [][]Position, stored []amount) (own map[
 func (c *circle) slackUnit(m *model) uint64 {
 	n := uint64(0)
 	for _, p := range m.places {
-		if p.domain == c.domain || p.domain == everywhere {
-			f := uint64(1)
-			if c.mode == ModeReplicated {
-				f = uint64(p.factor)
-			}
+		if (p.domain == c.domain || p.domain == everywhere) && (c.mode != ModeReplicated || p.factor < len(c.nodes)) {
 			for _, s := range p.spaces {
-				n += f * slices.Max(s.density)
+				n += slices.Max(s.density)
 			}
 		}
 	}
 	return max(n, 1)
+}
+
+// divides tells whether all ideal shares are whole tokens. Then none is given
+// away in replicated mode, where a token would count once per keyspace.
+func (c *circle) divides(m *model) bool {
+	for _, v := range c.nodes {
+		if m.ring.Nodes[v].Weight.value() != m.ring.Nodes[c.nodes[0]].Weight.value() {
+			return false
+		}
+	}
+	_, rest := m.size.div(uint64(len(c.nodes)))
+	return rest == 0 && m.uniform()
 }
 
 // judgement is how far a circle is from balance.
@@ -173,6 +181,7 @@ func (c *circle) judge(m *model, g *Goal, tokens [][]Position, stored []amount) 
 		weights += m.ring.Nodes[v].Weight.value()
 	}
 	tol := g.Tolerance.rat()
+	whole := c.mode == ModeReplicated && c.divides(m)
 	unit := new(big.Int).SetUint64(c.slackUnit(m))
 	w := new(big.Int).SetUint64(weights)
 	token := new(big.Int).Mul(unit, w)
@@ -190,7 +199,7 @@ func (c *circle) judge(m *model, g *Goal, tokens [][]Position, stored []amount) 
 			}
 		}
 		off.Abs(off)
-		if off.Sign() == 0 || off.Cmp(token) < 0 {
+		if off.Sign() == 0 || !whole && off.Cmp(token) < 0 {
 			continue
 		}
 		limit := new(big.Int).Mul(ideal, tol.Num())

@@ -32,6 +32,7 @@ type act struct {
 // replay is a ring while steps are done to it, one after another.
 type replay struct {
 	m       *model
+	places  []*place
 	differ  differ
 	tokens  [][]Position
 	domains map[int]*domain
@@ -54,7 +55,7 @@ const (
 
 func newReplay(m *model) *replay {
 	n := len(m.ring.Nodes)
-	r := &replay{m: m, domains: map[int]*domain{}, stored: make([]amount, n), left: make([]amount, n),
+	r := &replay{m: m, places: m.places, domains: map[int]*domain{}, stored: make([]amount, n), left: make([]amount, n),
 		gain: make([]amount, n), loss: make([]amount, n), mark: make([]uint8, n)}
 	r.differ.m = m
 	for i := range m.ring.Nodes {
@@ -106,7 +107,7 @@ func (r *replay) apply(a act, see func(change)) effect {
 			d.next.apply(r.m, a)
 		}
 	}
-	for _, p := range r.m.places {
+	for _, p := range r.places {
 		if !r.m.inDomain(a.node, p.domain) {
 			continue
 		}

@@ -332,16 +332,16 @@ func (s *slow) balanced(g Goal) bool {
 
 func (s *slow) groupBalanced(g Goal, group []*slowNode, held []map[int][]string) bool {
 	own := map[string]int{}
-	total, weights, unit := 0, 0, 0
+	total, weights, unit, stored, uniform := 0, 0, 0, false, true
 	for k, space := range s.spaces {
 		if _, ok := space.strategy.(ring.Simple); !ok && space.strategy.FactorIn(helenus.Datacenter(group[0].dc)) == 0 {
 			continue
 		}
-		u := slices.Max(space.weight)
-		if g.Mode == ModeReplicated {
-			u *= space.strategy.FactorIn(helenus.Datacenter(group[0].dc))
+		stored = true
+		if g.Mode != ModeReplicated || s.factorOf(space, group[0].dc) < len(group) {
+			unit += slices.Max(space.weight)
 		}
-		unit += u
+		uniform = uniform && slices.Max(space.weight) == slices.Min(space.weight)
 		for p := range s.size {
 			if g.Mode == ModeReplicated {
 				for _, n := range group {
@@ -356,18 +356,25 @@ func (s *slow) groupBalanced(g Goal, group []*slowNode, held []map[int][]string)
 			total += space.weight[p]
 		}
 	}
-	if unit == 0 && g.Mode == ModeReplicated {
+	if !stored && g.Mode == ModeReplicated {
 		return true // nothing is stored there
 	}
-	if unit == 0 { // no keyspace there: tokens
+	if !stored { // no keyspace there: tokens
 		unit = s.weightMax()
 		for p := range s.size {
 			own[s.nearest(group, p).id] += unit
 			total += unit
 		}
 	}
+	even := true
 	for _, n := range group {
 		weights += n.weight
+		even = even && n.weight == group[0].weight
+	}
+	if g.Mode == ModeReplicated && even && uniform && s.size%len(group) == 0 {
+		unit = 0 // whole tokens
+	} else {
+		unit = max(unit, 1)
 	}
 	tol := g.Tolerance.rat()
 	for _, n := range group {
@@ -381,6 +388,10 @@ func (s *slow) groupBalanced(g Goal, group []*slowNode, held []map[int][]string)
 		}
 	}
 	return true
+}
+
+func (s *slow) factorOf(space slowSpace, dc string) int {
+	return space.strategy.FactorIn(helenus.Datacenter(dc))
 }
 
 func (s *slow) weightMax() (w int) {

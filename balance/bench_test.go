@@ -1,0 +1,51 @@
+package balance
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// bigRing is a Murmur3 ring of random single tokens, or nearly even ones.
+func bigRing(tb testing.TB, nodes, tokens, racks, rf int, jitter float64) *Ring {
+	tb.Helper()
+	r, err := NewRing(murmur3)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	rnd := rand.New(rand.NewPCG(uint64(nodes), uint64(tokens)))
+	for i := range nodes {
+		n := Node{ID: fmt.Sprint("n", i), DC: "dc1", Rack: fmt.Sprint("r", i%racks), Weight: WeightOne}
+		for range tokens {
+			p := At(rnd.Uint64())
+			if jitter > 0 {
+				p = r.size().fraction(uint64(i), uint64(nodes)).add(At(uint64(rnd.Float64() * jitter * (1 << 63) / float64(nodes) * 2)))
+			}
+			n.Tokens = append(n.Tokens, p)
+		}
+		r.Nodes = append(r.Nodes, n)
+	}
+	r.Keyspaces = []Keyspace{{Name: "ks", Strategy: network, DCs: map[string]int{"dc1": rf}}}
+	return r
+}
+
+func benchPlan(b *testing.B, r *Ring, g Goal) {
+	for b.Loop() {
+		p, err := MakePlan(r, g)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(p.Summary.Moves), "moves")
+		b.ReportMetric(100*p.Summary.Gap, "gap%")
+	}
+}
+
+func BenchmarkExact100RF1(b *testing.B)   { benchPlan(b, bigRing(b, 100, 1, 1, 1, 0), Goal{}) }
+func BenchmarkExact100RF3(b *testing.B)   { benchPlan(b, bigRing(b, 100, 1, 1, 3, 0), Goal{}) }
+func BenchmarkExact1000RF1(b *testing.B)  { benchPlan(b, bigRing(b, 1000, 1, 1, 1, 0), Goal{}) }
+func BenchmarkExact1000RF3(b *testing.B)  { benchPlan(b, bigRing(b, 1000, 1, 1, 3, 0), Goal{}) }
+func BenchmarkRacks1000(b *testing.B)     { benchPlan(b, bigRing(b, 1000, 1, 3, 3, 0), Goal{}) }
+func BenchmarkExact10000RF3(b *testing.B) { benchPlan(b, bigRing(b, 10000, 1, 1, 3, 0), Goal{}) }
+func BenchmarkTolerance1000(b *testing.B) {
+	benchPlan(b, bigRing(b, 1000, 1, 1, 3, 0), Goal{Tolerance: "0.05"})
+}

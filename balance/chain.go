@@ -1,0 +1,287 @@
+package balance
+
+import (
+	"math/big"
+	"slices"
+	"sort"
+)
+
+// keeper is a token that stays, and which slot of the balanced ring it is.
+type keeper struct {
+	index int // of problem.held
+	slot  int // from the first keeper's
+}
+
+// rotation is a set of keepers: between them the free slots stand evenly.
+type rotation struct {
+	keep []keeper
+}
+
+// link is one way a token may stand in the ring: rising and falling are its
+// distances from the two edges of the cone of tolerance, and along a chain of
+// keepers neither shrinks. So the longest chain is the longest non-decreasing
+// subsequence of falling, in the order of rising.
+type link struct {
+	rising, falling uint64
+	keeper
+}
+
+// chains finds the largest sets of tokens that may all stay, at most limit of
+// them. Each starts from another token, or is another residue class.
+func (p *problem) chains(limit int) []rotation {
+	n := p.slots()
+	if len(p.held) == 0 {
+		return nil
+	}
+	y := make([]Position, len(p.held))
+	for i, h := range p.held {
+		y[i] = p.axis.of(h)
+	}
+	if p.hi.sub(p.lo).times(uint64(n)).less(p.lo) {
+		return p.thinChains(y, limit)
+	}
+	best := make([][]keeper, len(y))
+	done := make([]bool, len(y))
+	most := 0
+	// A best chain of k keepers misses n-k tokens, so that one of any n-k+1
+	// tokens is in it and may be its start.
+	for from := 0; from < len(y) && (most == 0 || from <= len(y)-most); {
+		batch := min(batchStarts, len(y)-from)
+		p.each(batch, func(i int) { best[from+i] = p.chainFrom(y, from+i, nil) })
+		for i := range batch {
+			done[from+i] = true
+			most = max(most, len(best[from+i]))
+		}
+		from += batch
+	}
+	var out []rotation
+	for i := range best {
+		if done[i] && len(best[i]) == most && len(out) < limit {
+			out = append(out, rotation{best[i]})
+		}
+	}
+	return distinct(out)
+}
+
+// batchStarts is how many starts are tried before the bound is looked at again.
+const batchStarts = 32
+
+func (p *problem) each(n int, f func(int)) {
+	if p.goal.For != nil && n > 1 {
+		p.goal.For(n, f)
+		return
+	}
+	for i := range n {
+		f(i)
+	}
+}
+
+// thinChains is for bounds so narrow that tokens can only stay together when
+// their distances to the slots are nearly the same: they are sorted by that.
+func (p *problem) thinChains(y []Position, limit int) []rotation {
+	n := p.slots()
+	step := p.lo.big()
+	rest := make([]Position, len(y))
+	order := make([]int, len(y))
+	for i := range y {
+		rest[i] = positionOf(new(big.Int).Rem(y[i].big(), step))
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return rest[a].cmp(rest[b]) })
+	// Two keepers' rests differ by at most this, around the step's end too.
+	reach := p.hi.sub(p.lo).times(uint64(n)).add(p.axis.size.sub(p.lo.times(uint64(n))))
+	var out []rotation
+	most := 0
+	for from := 0; from < len(order); {
+		to := from + 1
+		for to < len(order) && !reach.less(rest[order[to]].sub(rest[order[to-1]])) {
+			to++
+		}
+		group := order[from:to]
+		if from == 0 { // and those that come before the step's end
+			k := len(order)
+			for k > to && !reach.less(rest[order[0]].add(p.lo).sub(rest[order[k-1]])) {
+				k--
+			}
+			if k < len(order) {
+				group = append(slices.Clone(group), order[k:]...)
+			}
+		}
+		from = to
+		if len(group) < most {
+			continue
+		}
+		slices.Sort(group)
+		tried := 0
+		for _, start := range group {
+			if tried++; most > 0 && tried > len(group)-most+1 {
+				break
+			}
+			keep := p.chainFrom(y, start, group)
+			if len(keep) > most {
+				most, out = len(keep), out[:0]
+			}
+			if len(keep) == most && len(out) < limit {
+				out = append(out, rotation{keep})
+			}
+		}
+	}
+	return distinct(out)
+}
+
+// distinct drops chains that keep the same tokens.
+func distinct(all []rotation) (out []rotation) {
+	if len(all) < 2 {
+		return all
+	}
+	seen := make(map[uint64]bool)
+	for _, r := range all {
+		kept := make([]int, len(r.keep))
+		for i, k := range r.keep {
+			kept[i] = k.index
+		}
+		slices.Sort(kept)
+		h := uint64(14695981039346656037)
+		for _, k := range kept {
+			h = (h ^ uint64(k)) * 1099511628211
+		}
+		if !seen[h] {
+			seen[h] = true
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// chainFrom is a longest chain that begins with token start; among restricts
+// the tokens, nil being all.
+func (p *problem) chainFrom(y []Position, start int, among []int) []keeper {
+	n := uint64(p.slots())
+	topRising, topFalling := p.axis.size.sub(p.lo.times(n)), p.hi.times(n).sub(p.axis.size)
+	shift := 0
+	for ; topRising.hi>>shift != 0 || topFalling.hi>>shift != 0; shift++ {
+		if shift > 63 {
+			break
+		}
+	}
+	links := make([]link, 0, len(y))
+	add := func(i int) {
+		if i == start {
+			return
+		}
+		d := after(y[start], y[i], p.axis.size)
+		if d.isZero() {
+			return
+		}
+		for k := p.firstSlot(d); k < n; k++ {
+			low, high := p.lo.times(k), p.hi.times(k)
+			if d.less(low) {
+				break
+			}
+			if high.less(d) {
+				continue
+			}
+			rising, falling := d.sub(low), high.sub(d)
+			if topRising.less(rising) || topFalling.less(falling) {
+				continue
+			}
+			links = append(links, link{coarse(rising, shift), coarse(falling, shift), keeper{i, int(k)}})
+		}
+	}
+	if among == nil {
+		for i := range y {
+			add(i)
+		}
+	} else {
+		for _, i := range among {
+			add(i)
+		}
+	}
+	slices.SortFunc(links, func(a, b link) int {
+		switch {
+		case a.rising != b.rising:
+			if a.rising < b.rising {
+				return -1
+			}
+			return 1
+		case a.falling != b.falling:
+			if a.falling < b.falling {
+				return -1
+			}
+			return 1
+		}
+		return a.slot - b.slot
+	})
+	return longest(links, start)
+}
+
+func coarse(p Position, shift int) uint64 {
+	if shift == 0 {
+		return p.lo
+	}
+	return p.hi<<(64-shift) | p.lo>>shift
+}
+
+// firstSlot is the first slot that a token at distance d may be.
+func (p *problem) firstSlot(d Position) uint64 {
+	if p.hi.hi == 0 {
+		q, _ := d.div(p.hi.lo)
+		return max(1, q.lo)
+	}
+	q := new(big.Int).Quo(d.big(), p.hi.big())
+	return max(1, q.Uint64())
+}
+
+// longest is the longest subsequence in which falling never falls, behind the
+// start.
+func longest(links []link, start int) []keeper {
+	var tails []int // index of the last link of the best chain of each length
+	before := make([]int, len(links))
+	for i := range links {
+		at := sort.Search(len(tails), func(k int) bool { return links[tails[k]].falling > links[i].falling })
+		before[i] = -1
+		if at > 0 {
+			before[i] = tails[at-1]
+		}
+		if at == len(tails) {
+			tails = append(tails, i)
+		} else {
+			tails[at] = i
+		}
+	}
+	out := make([]keeper, len(tails)+1)
+	out[0] = keeper{start, 0}
+	if len(tails) > 0 {
+		for i, k := tails[len(tails)-1], len(tails); i >= 0; i, k = before[i], k-1 {
+			out[k] = links[i].keeper
+		}
+	}
+	return out
+}
+
+// ring is the slots of a rotation in ring order from the first keeper, and
+// which token stays in each: -1 for a free slot.
+func (p *problem) ring(r rotation) (at []Position, kept []int) {
+	n := p.slots()
+	at, kept = make([]Position, n), make([]int, n)
+	for i := range kept {
+		kept[i] = -1
+	}
+	for i, k := range r.keep {
+		next := keeper{r.keep[0].index, n}
+		if i+1 < len(r.keep) {
+			next = r.keep[i+1]
+		}
+		from, to := p.axis.of(p.held[k.index]), p.axis.of(p.held[next.index])
+		d := after(from, to, p.axis.size)
+		if d.isZero() {
+			d = p.axis.size
+		}
+		at[k.slot], kept[k.slot] = p.held[k.index], k.index
+		gaps := next.slot - k.slot
+		for f := 1; f < gaps; f++ {
+			at[k.slot+f] = p.axis.back(advance(from, d.fraction(uint64(f), uint64(gaps)), p.axis.size))
+		}
+	}
+	return at, kept
+}

@@ -1,0 +1,277 @@
+package balance
+
+import (
+	"math"
+	"slices"
+)
+
+// target is a balanced ring that a circle may come to, and what is known of it
+// before the order of moves is.
+type target struct {
+	at     []Position // in ring order
+	kept   []int      // index of stay, or -1
+	movers []int      // index of stay
+	free   []int      // slots
+	match  []int      // mover to index of free, by what is kept; -1: any
+	net    float64    // at least this is streamed
+}
+
+// solveLarge looks at the most promising rings, matches movers to slots by what
+// they need not stream, orders the moves, and proves a bound.
+func (p *problem) solveLarge() solution {
+	rotations := p.chains(p.rotationsLimit())
+	var targets []target
+	for _, r := range rotations {
+		at, kept := p.ring(r)
+		targets = append(targets, p.newTarget(at, kept))
+	}
+	if len(rotations) == 0 {
+		at := p.evenFrom(Position{})
+		kept, _ := p.keptIn(at)
+		targets = append(targets, p.newTarget(at, kept))
+	}
+	was := p.intervalsOf(p.held)
+	p.each(len(targets), func(i int) { p.promise(&targets[i], &was) })
+	slices.SortStableFunc(targets, func(a, b target) int { return compareFloat(a.net, b.net) })
+	tries := min(len(targets), p.tries())
+	found := make([]outcome, tries)
+	p.each(tries, func(i int) { found[i] = p.follow(&targets[i]) })
+	var best outcome
+	for i := range found {
+		if found[i].less(&best, p.goal.Objective) {
+			best = found[i]
+		}
+	}
+	s := solution{outcome: best, steps: best.acts, proof: ProofHeuristic, bound: targets[0].net}
+	s.bound0 = !p.slotsDecide() || !p.exact
+	if len(rotations) >= p.rotationsLimit() || len(p.held) > 0 && p.freeTargets() {
+		s.bound0 = true
+	}
+	if !s.bound0 && s.bytes <= s.bound*(1+1e-9) {
+		s.proof = ProofBound
+	}
+	return s
+}
+
+// Sizes from which less is tried, so that 10,000 nodes take seconds.
+const (
+	sizeMany = 300
+	sizeHuge = 2000
+)
+
+func (p *problem) rotationsLimit() int {
+	switch n := p.slots(); {
+	case n > sizeHuge:
+		return 64
+	case n > sizeMany:
+		return 1100
+	}
+	return 400
+}
+
+func (p *problem) tries() int {
+	switch n := p.slots(); {
+	case n > sizeHuge:
+		return 1
+	case n > sizeMany:
+		return 3
+	}
+	return 16
+}
+
+// slotsDecide tells whether a slot's replicas are the same whoever sits there
+// and wherever the racks lie.
+func (p *problem) slotsDecide() bool {
+	for _, pl := range p.places {
+		everybody := pl.factor >= max(len(p.stay), len(p.held)+len(p.leave))
+		if pl.rackAware && pl.factor > 1 && p.racks() > 1 && !everybody {
+			return false
+		}
+	}
+	return true
+}
+
+// freeTargets tells that the free slots are not bound to their places.
+func (p *problem) freeTargets() bool {
+	return p.goal.Tolerance.rat().Sign() > 0 || p.goal.Slack > 0 || !p.axis.plain
+}
+
+func (p *problem) newTarget(at []Position, kept []int) target {
+	t := target{}
+	order := make([]int, len(at))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return at[a].cmp(at[b]) })
+	stays := make([]bool, len(p.stay))
+	for i, k := range order {
+		t.at, t.kept = append(t.at, at[k]), append(t.kept, kept[k])
+		if kept[k] >= 0 {
+			stays[kept[k]] = true
+		} else {
+			t.free = append(t.free, i)
+		}
+	}
+	for i := range p.stay {
+		if !stays[i] {
+			t.movers = append(t.movers, i)
+		}
+	}
+	return t
+}
+
+// promise matches movers to free slots for the most kept, and bounds the bytes.
+func (p *problem) promise(t *target, was *intervals) {
+	will := p.intervalsOf(t.at)
+	edges := p.edges(t.movers, t.free, was, &will)
+	match, most := auction(edges, len(t.free))
+	t.match = match
+	for k, pl := range p.places {
+		t.net += will.total[k] * float64(min(pl.factor, len(t.at)))
+	}
+	for slot, member := range t.kept {
+		if member >= 0 {
+			t.net -= was.overlap(member, &will, slot)
+		}
+	}
+	t.net = max(0, t.net-most)
+}
+
+// follow orders the moves to a target, by two ways to match, and takes the
+// better one.
+func (p *problem) follow(t *target) outcome {
+	var best outcome
+	for _, match := range [][]int{p.complete(t, t.match), p.complete(t, nil)} {
+		acts := p.acts(t, match)
+		if len(acts) == 0 {
+			return outcome{found: true, score: p.scoreOf(t, match)}
+		}
+		ordered, bytes := p.order(acts)
+		o := outcome{bytes: bytes, moves: countMoves(ordered), score: p.scoreOf(t, match), acts: ordered, found: len(ordered) >= len(acts)}
+		if o.less(&best, p.goal.Objective) {
+			best = o
+		}
+		if p.slots() > sizeHuge {
+			break
+		}
+	}
+	return best
+}
+
+// complete sends the movers that a matching leaves over to the slots that are
+// left, by distance and in order; nil leaves all over.
+func (p *problem) complete(t *target, match []int) []int {
+	out := make([]int, len(t.movers))
+	taken := make([]bool, len(t.free))
+	var rest, joins []int
+	for i, v := range t.movers {
+		out[i] = -1
+		if match != nil && match[i] >= 0 {
+			out[i] = match[i]
+			taken[match[i]] = true
+		} else if v < len(p.held) {
+			rest = append(rest, i)
+		} else {
+			joins = append(joins, i)
+		}
+	}
+	var slots []int
+	for f := range t.free {
+		if !taken[f] {
+			slots = append(slots, f)
+		}
+	}
+	// Joiners take slots evenly among those left.
+	if extra := len(slots) - len(rest); len(joins) > 0 && extra > 0 {
+		var left []int
+		k := 0
+		for i, f := range slots {
+			if k < len(joins) && k < extra && i == k*len(slots)/extra {
+				out[joins[k]] = f
+				k++
+			} else {
+				left = append(left, f)
+			}
+		}
+		slots = left
+	}
+	size := p.m.size.float()
+	from, to := make([]float64, len(rest)), make([]float64, len(rest))
+	for i, r := range rest {
+		from[i], to[i] = p.held[t.movers[r]].float(), t.at[t.free[slots[i]]].float()
+	}
+	for i, k := range circular(from, to, size) {
+		out[rest[i]] = slots[k]
+	}
+	return out
+}
+
+// acts are the moves of a matching, joins and leaves with them, in no order.
+func (p *problem) acts(t *target, match []int) (out []act) {
+	for i, v := range t.movers {
+		a := act{op: opMove, node: p.stay[v], came: []Position{t.at[t.free[match[i]]]}}
+		if v < len(p.held) {
+			a.gone = []Position{p.held[v]}
+		} else {
+			a.op = opJoin
+		}
+		out = append(out, a)
+	}
+	for i, v := range p.leave {
+		out = append(out, act{op: opLeave, node: v, gone: []Position{p.gone[i]}})
+	}
+	return out
+}
+
+func (p *problem) scoreOf(t *target, match []int) int {
+	if p.goal.Racks == RacksIgnore || p.c.rack >= 0 || p.racks() < 2 {
+		return 0
+	}
+	own := make([]int32, len(t.at))
+	for slot, member := range t.kept {
+		if member >= 0 {
+			own[slot] = int32(p.stay[member])
+		}
+	}
+	for i, v := range t.movers {
+		own[t.free[match[i]]] = int32(p.stay[v])
+	}
+	return p.score(own)
+}
+
+// boundOverRotations proves what any rotation streams when nothing tells which
+// one is meant: rotations between two that are looked at differ from them by no
+// more than every slot's shift.
+func (p *problem) boundOverRotations(was *intervals, samples int) float64 {
+	n := p.slots()
+	least := make([]float64, samples)
+	step := p.axis.size.fraction(1, uint64(n))
+	p.each(samples, func(i int) {
+		at := p.evenFrom(step.fraction(uint64(2*i+1), uint64(2*samples)))
+		kept := make([]int, n)
+		for k := range kept {
+			kept[k] = -1
+		}
+		t := p.newTarget(at, kept)
+		p.promise(&t, was)
+		least[i] = t.net
+	})
+	shift := 0.0
+	for k := range p.places {
+		shift += was.total[k] / float64(2*samples)
+	}
+	bound := math.Inf(1)
+	for _, b := range least {
+		bound = min(bound, b-shift)
+	}
+	return max(0, bound)
+}
+
+func countMoves(acts []act) (n int) {
+	for _, a := range acts {
+		if a.op == opMove {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,279 @@
+package balance
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Impossible tells why no plan can reach a goal.
+type Impossible struct{ Reason string }
+
+// Error implements error.
+func (e *Impossible) Error() string { return "balance: impossible: " + e.Reason }
+
+// MakePlan finds a plan that brings r to goal g.
+func MakePlan(r *Ring, g Goal) (*Plan, error) {
+	w, err := newWork(r, g)
+	if err != nil {
+		return nil, err
+	}
+	if w.goal.MovesMax > 0 || w.goal.BytesMax != "" {
+		return w.partial()
+	}
+	p, err := w.full()
+	if err != nil {
+		return nil, err
+	}
+	if w.goal.Frontier > 0 {
+		w.frontier(p)
+	}
+	return p, nil
+}
+
+// work is a plan in the making.
+type work struct {
+	ring    *Ring // as it was given
+	goal    Goal
+	m       *model // with those who join
+	leaving []bool
+	vnodes  bool
+	circles []circle
+}
+
+func newWork(r *Ring, g Goal) (*work, error) {
+	if err := r.Check(); err != nil {
+		return nil, err
+	}
+	goal, err := g.normal()
+	if err != nil {
+		return nil, err
+	}
+	members, err := goal.member(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := ready(members, &goal); err != nil {
+		return nil, err
+	}
+	m, err := newModel(members)
+	if err != nil {
+		return nil, err
+	}
+	w := &work{ring: r, goal: goal, m: m, leaving: make([]bool, len(members.Nodes))}
+	for _, id := range goal.Leave {
+		w.leaving[m.byID[id]] = true
+	}
+	alive := func(v int) bool {
+		return !w.leaving[v] && (len(members.Nodes[v].Tokens) > 0 || slices.ContainsFunc(goal.Join, func(j Join) bool { return j.ID == members.Nodes[v].ID }))
+	}
+	for i := range members.Nodes {
+		w.vnodes = w.vnodes || len(members.Nodes[i].Tokens) > 1
+	}
+	w.circles = m.circles(goal.Mode, alive)
+	if len(w.circles) == 0 {
+		return nil, &Impossible{"nobody is left in the ring"}
+	}
+	return w, nil
+}
+
+// ready refuses a ring in which something is under way already.
+func ready(r *Ring, g *Goal) error {
+	if g.NodesDown {
+		return nil
+	}
+	for i := range r.Nodes {
+		n := &r.Nodes[i]
+		if n.State == "" || n.State == "UN" || slices.ContainsFunc(g.Join, func(j Join) bool { return j.ID == n.ID }) {
+			continue
+		}
+		word := map[byte]string{'L': "leaving", 'J': "joining", 'M': "moving"}[n.State[len(n.State)-1]]
+		if n.State[0] == 'D' || word == "" {
+			word = "down"
+		}
+		return &Impossible{fmt.Sprintf("%s is %s (%s)", n.ID, word, n.State)}
+	}
+	return nil
+}
+
+// full plans the whole way to balance.
+func (w *work) full() (*Plan, error) {
+	if w.vnodes {
+		return w.tokenMoves()
+	}
+	if w.settled() {
+		return w.finish(nil, solution{proof: ProofExhaustive})
+	}
+	var ways []solution
+	total := solution{proof: ProofExhaustive}
+	for _, c := range w.planCircles() {
+		p := w.m.newProblem(&w.goal, c, w.leaving)
+		s := p.solve()
+		if !s.found {
+			return nil, &Impossible{"no order of moves leads to balance in " + w.circleName(c)}
+		}
+		if len(s.alts) == 0 {
+			s.alts = [][]act{s.steps}
+		}
+		ways = append(ways, s)
+		total.bound += s.bound
+		total.bound0 = total.bound0 || s.bound0
+		total.proof = weaker(total.proof, s.proof)
+	}
+	lists, all := w.combine(ways)
+	slack := w.goal.Slack
+	acts, shifted := w.interleave(lists)
+	switch {
+	case len(acts) == 0:
+		total.proof, total.bound0 = ProofExhaustive, false
+	case shifted:
+		total.proof = ProofHeuristic
+	case !all && len(ways) > 1 && w.goal.Racks != RacksIgnore:
+		total.proof = weaker(total.proof, ProofBound) // bytes are proved, the rack score is not
+	}
+	plan, err := w.finish(acts, total)
+	if !shifted {
+		return plan, err
+	}
+	w.goal.Slack = slack
+	if apart, ok := w.apart(); ok && (err != nil || countMoves(apart) <= plan.Summary.Moves) {
+		return w.finish(apart, total)
+	}
+	return plan, err
+}
+
+// settled tells that nothing has to be done.
+func (w *work) settled() bool {
+	if len(w.goal.Join)+len(w.goal.Leave) > 0 {
+		return false
+	}
+	r := newReplay(w.m)
+	if w.goal.Racks != RacksIgnore && (w.goal.Racks == RacksRequire || w.goal.Objective[0] == ByRack) && w.m.rackScore(r) > 0 {
+		return false
+	}
+	for i := range w.circles {
+		if !w.circles[i].judge(w.m, &w.goal, r.tokens, r.stored).balanced {
+			return false
+		}
+	}
+	return true
+}
+
+// apart plans circle after circle, each around the tokens that the others hold.
+func (w *work) apart() (out []act, ok bool) {
+	held := make([][]Position, len(w.m.ring.Nodes))
+	for v := range held {
+		held[v] = w.m.ring.Nodes[v].Tokens
+	}
+	group := w.groups()
+	for i, c := range w.planCircles() {
+		p := w.m.newProblem(&w.goal, c, w.leaving)
+		p.blocked = map[Position]bool{}
+		for v, tokens := range held {
+			for _, t := range tokens {
+				if group[v] != i {
+					p.blocked[t] = true
+				}
+			}
+		}
+		s := p.solve()
+		if !s.found {
+			return nil, false
+		}
+		for _, a := range s.steps {
+			for _, t := range a.came {
+				if p.blocked[t] {
+					return nil, false
+				}
+			}
+			held[a.node] = a.came
+			out = append(out, a)
+		}
+	}
+	return out, true
+}
+
+// planCircles are the circles to plan: those that are judged, but by rack where
+// that is what decides about what is stored.
+func (w *work) planCircles() []circle {
+	var out []circle
+	for _, c := range w.circles {
+		racks := map[int32][]int{}
+		for _, v := range c.nodes {
+			racks[w.m.rackOf[v]] = append(racks[w.m.rackOf[v]], v)
+		}
+		if c.mode != ModeReplicated || w.m.modeOf(c.domain, len(racks), false) != ModeRack {
+			out = append(out, c)
+			continue
+		}
+		for rack := range w.m.racks {
+			if nodes := racks[int32(rack)]; len(nodes) > 0 {
+				out = append(out, circle{ModeRack, c.domain, int32(rack), nodes})
+			}
+		}
+	}
+	return out
+}
+
+func (w *work) circleName(c circle) string {
+	name := "the ring"
+	if c.domain != everywhere {
+		name = "datacenter " + w.m.dcs[c.domain]
+	}
+	if c.rack >= 0 {
+		name += " rack " + w.m.racks[c.rack]
+	}
+	return name
+}
+
+func weaker(a, b string) string {
+	order := []string{ProofExhaustive, ProofBound, ProofHeuristic}
+	return order[max(slices.Index(order, a), slices.Index(order, b))]
+}
+
+// groups numbers the planned circle of every node.
+func (w *work) groups() []int {
+	out := make([]int, len(w.m.ring.Nodes))
+	for i := range out {
+		out[i] = -1
+	}
+	for i, c := range w.planCircles() {
+		for v := range out {
+			if w.m.inDomain(v, c.domain) && (c.rack < 0 || w.m.rackOf[v] == c.rack) {
+				out[v] = i
+			}
+		}
+	}
+	return out
+}
+
+// finish writes the plan down and holds it to Verify's judgement.
+func (w *work) finish(acts []act, s solution) (*Plan, error) {
+	p, v, err := build(w.ring, w.goal, acts, w.m)
+	if err != nil {
+		return nil, err
+	}
+	if !v.Valid {
+		return nil, &Impossible{fmt.Sprintf("the best plan found fails at step %d: %s", v.Step, v.Reason)}
+	}
+	p.Summary.Proof = s.proof
+	bytes := v.Bytes.Float()
+	unit, _ := Decimal("1e-" + fmt.Sprint(w.m.scale)).rat().Float64()
+	bound := s.bound * unit
+	if s.proof != ProofHeuristic {
+		p.Summary.LowerBound = v.Bytes
+		return p, nil
+	}
+	if s.bound0 {
+		bound = 0
+	}
+	p.Summary.LowerBound = showFloat(bound)
+	if bound > 0 {
+		p.Summary.Gap = max(0, bytes/bound-1)
+	} else {
+		p.Summary.Gap = -1
+		p.Warnings = append(p.Warnings, "no lower bound is known for this goal: the gap is unknown")
+	}
+	return p, nil
+}
+
+func showFloat(f float64) Amount { return Amount(positionOfFloat(f).big().String()) }
