@@ -152,6 +152,7 @@ func (j *Journal) Start(kind, target string, run func(context.Context, *Progress
 		return report.Job{}, err
 	}
 	j.save()
+	begun := e.job // the work may end, and be forgotten, before this function does
 	go func() {
 		defer j.wg.Done()
 		defer cancel()
@@ -159,8 +160,10 @@ func (j *Journal) Start(kind, target string, run func(context.Context, *Progress
 		j.end(e, err)
 		j.save()
 	}()
-	job, _ := j.Get(e.job.ID)
-	return job, nil
+	if job, err := j.Get(begun.ID); err == nil {
+		return job, nil
+	}
+	return begun, nil
 }
 
 func (j *Journal) admit(e *entry) error {

@@ -115,6 +115,9 @@ func (c *compiler) call(e *parse.Call, want *types.Type, s *scope) (expr, *types
 			candidates = []*function{f}
 		}
 	}
+	if len(candidates) == 0 && slices.Contains(functionsToCome, name) {
+		return nil, nil, helenus.Unsupported("the function " + name)
+	}
 	if len(candidates) == 0 && s == nil {
 		return nil, nil, helenus.Invalid("Unknown function %s called", functionName(e.Name))
 	}
