@@ -104,7 +104,7 @@ func (p *problem) wayTo(a *arrangement, limit float64, parked *bool) outcome {
 	if len(acts) == 0 {
 		return outcome{found: true, score: a.score}
 	}
-	ordered, bytes := p.order(acts)
+	ordered, bytes := p.order(acts, nil, nil)
 	*parked = *parked || len(ordered) > len(acts)
 	return outcome{bytes: bytes, moves: countMoves(ordered), score: a.score, acts: ordered, found: len(ordered) >= len(acts)}
 }

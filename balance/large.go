@@ -74,7 +74,7 @@ func (p *problem) tries() int {
 	case n > sizeHuge:
 		return 1
 	case n > sizeMany:
-		return 3
+		return 1
 	}
 	return 16
 }
@@ -141,17 +141,25 @@ func (p *problem) promise(t *target, was *intervals) {
 // better one.
 func (p *problem) follow(t *target) outcome {
 	var best outcome
-	for _, match := range [][]int{p.complete(t, t.match), p.complete(t, nil)} {
-		acts := p.acts(t, match)
-		if len(acts) == 0 {
-			return outcome{found: true, score: p.scoreOf(t, match)}
+	was, will := p.intervalsOf(p.held), p.intervalsOf(t.at)
+	for _, match := range [][]int{t.match, nil} {
+		whole := p.complete(t, match)
+		acts := p.acts(t, whole)
+		loose, keep := make([]bool, len(acts)), make([]float64, len(acts))
+		for i, v := range t.movers {
+			loose[i] = v >= len(p.held)
+			if !loose[i] {
+				keep[i] = was.overlap(v, &will, t.free[whole[i]])
+				loose[i] = keep[i] == 0
+			}
 		}
-		ordered, bytes := p.order(acts)
-		o := outcome{bytes: bytes, moves: countMoves(ordered), score: p.scoreOf(t, match), acts: ordered, found: len(ordered) >= len(acts)}
+		ordered, bytes := p.order(acts, loose, keep)
+		o := outcome{bytes: bytes, moves: countMoves(ordered), acts: ordered, found: len(ordered) >= len(acts)}
+		o.score = p.scoreAfter(ordered)
 		if o.less(&best, p.goal.Objective) {
 			best = o
 		}
-		if p.slots() > sizeHuge {
+		if p.slots() > sizeMany {
 			break
 		}
 	}
@@ -223,20 +231,19 @@ func (p *problem) acts(t *target, match []int) (out []act) {
 	return out
 }
 
-func (p *problem) scoreOf(t *target, match []int) int {
+// scoreAfter is the rack score at the end.
+func (p *problem) scoreAfter(acts []act) int {
 	if p.goal.Racks == RacksIgnore || p.c.rack >= 0 || p.racks() < 2 {
 		return 0
 	}
-	own := make([]int32, len(t.at))
-	for slot, member := range t.kept {
-		if member >= 0 {
-			own[slot] = int32(p.stay[member])
-		}
+	tokens := make([][]Position, len(p.m.ring.Nodes))
+	for i, h := range p.held {
+		tokens[p.stay[i]] = []Position{h}
 	}
-	for i, v := range t.movers {
-		own[t.free[match[i]]] = int32(p.stay[v])
+	for _, a := range acts {
+		tokens[a.node] = a.came
 	}
-	return p.score(own)
+	return p.score(p.m.newLayout(p.c.domain, tokens).own)
 }
 
 // boundOverRotations proves what any rotation streams when nothing tells which

@@ -2,45 +2,57 @@ package balance
 
 import "slices"
 
-// orderer puts moves whose ends are fixed into an order that wastes little:
-// bytes that come to a node that does not keep them, or leave one that gets
-// them back. What is not wasted must be streamed in any order.
+// orderer puts moves into an order that wastes little: bytes that come to a node
+// that does not keep them, or leave one that gets them back. What is not wasted
+// must be streamed in any order. Loose moves keep nothing of what they hold, so
+// that who of them goes where is left to the moment: the one that leaves best
+// goes where somebody arrives best. When all moves waste, others come loose.
 type orderer struct {
 	p      *problem
 	r      *replay
 	d      *domain
 	final  *layout
 	todo   []act
+	loose  []bool
 	done   []bool
 	parked []bool
-	waste  []float64
+	keep   []float64 // what a mover need not stream only if it goes where it shall
+	waste  []float64 // of a fixed move
+	leaves []float64 // waste of leaving for anywhere
+	comes  []float64 // waste of anybody's coming to a move's target
 	cost   []float64
 	ofNode map[int]int // node to index of todo
 	byEnd  []int       // todo by target
+	endAt  []int       // todo's place in byEnd
 	buf    []int32
 }
 
-// newLocalReplay is the circle's ring alone.
+// newLocalReplay is the circle's ring alone, and one node more that is nobody:
+// it stands for whoever will come to a token.
 func (p *problem) newLocalReplay() *replay {
-	n := len(p.m.ring.Nodes)
-	r := &replay{m: p.m, places: p.places, domains: map[int]*domain{}, stored: make([]amount, n),
+	n := len(p.m.ring.Nodes) + 1
+	m := *p.m
+	m.rackOf = append(slices.Clone(m.rackOf), m.rackOf[p.stay[0]])
+	m.dcOf = append(slices.Clone(m.dcOf), m.dcOf[p.stay[0]])
+	r := &replay{m: &m, places: p.places, domains: map[int]*domain{}, stored: make([]amount, n),
 		gain: make([]amount, n), loss: make([]amount, n), mark: make([]uint8, n), tokens: make([][]Position, n)}
-	r.differ.m = p.m
+	r.differ.m = &m
 	for i, h := range p.held {
 		r.tokens[p.stay[i]] = []Position{h}
 	}
 	for i, h := range p.gone {
 		r.tokens[p.leave[i]] = []Position{h}
 	}
-	r.domains[p.c.domain] = &domain{p.m.newLayout(p.c.domain, r.tokens), p.m.newLayout(p.c.domain, r.tokens)}
+	r.domains[p.c.domain] = &domain{m.newLayout(p.c.domain, r.tokens), m.newLayout(p.c.domain, r.tokens)}
 	return r
 }
 
 // order arranges acts and tells what they stream. Nodes that wait for each
 // other's tokens are parked beside them, at one more move.
-func (p *problem) order(acts []act) (out []act, bytes float64) {
-	o := &orderer{p: p, r: p.newLocalReplay(), todo: acts, done: make([]bool, len(acts)),
-		waste: make([]float64, len(acts)), cost: make([]float64, len(acts)), ofNode: map[int]int{}}
+func (p *problem) order(acts []act, loose []bool, keep []float64) (out []act, bytes float64) {
+	n := len(acts)
+	o := &orderer{p: p, r: p.newLocalReplay(), todo: acts, loose: loose, keep: keep, done: make([]bool, n), endAt: make([]int, n),
+		waste: make([]float64, n), leaves: make([]float64, n), comes: make([]float64, n), cost: make([]float64, n), ofNode: map[int]int{}}
 	o.d = o.r.domains[p.c.domain]
 	o.finish()
 	for i, a := range o.todo {
@@ -51,7 +63,10 @@ func (p *problem) order(acts []act) (out []act, bytes float64) {
 		}
 	}
 	slices.SortFunc(o.byEnd, func(a, b int) int { return o.todo[a].came[0].cmp(o.todo[b].came[0]) })
-	for range len(acts) {
+	for k, i := range o.byEnd {
+		o.endAt[i] = k
+	}
+	for range acts {
 		i := o.next()
 		if i < 0 {
 			if i = o.park(&out, &bytes); i < 0 {
@@ -76,23 +91,47 @@ func (o *orderer) finish() {
 	for _, a := range o.todo {
 		tokens[a.node] = a.came
 	}
-	o.final = o.p.m.newLayout(o.p.c.domain, tokens)
+	o.final = o.r.m.newLayout(o.p.c.domain, tokens)
 }
 
-// try evaluates a move as the next one.
+// try evaluates a move as the next one, and its two halves.
 func (o *orderer) try(i int) {
 	a := o.todo[i]
-	o.waste[i], o.cost[i] = 0, 0
-	o.d.next.apply(o.p.m, a)
+	if o.loose == nil || !o.loose[i] {
+		o.waste[i], o.cost[i] = o.trial(a)
+	}
+	if o.loose == nil || len(a.came) == 0 {
+		return
+	}
+	o.leaves[i] = 0
+	if len(a.gone) > 0 {
+		o.leaves[i], _ = o.trial(act{op: opLeave, node: a.node, gone: a.gone})
+	}
+	nobody := len(o.r.tokens) - 1
+	k, _ := o.final.index(a.came[0])
+	o.final.own[k] = int32(nobody)
+	o.comes[i], _ = o.trial(act{op: opJoin, node: nobody, came: a.came})
+	o.final.own[k] = int32(a.node)
+	if !o.loose[i] {
+		o.comes[i] += o.keep[i]
+	}
+}
+
+func (o *orderer) trial(a act) (waste, cost float64) {
+	o.d.next.apply(o.r.m, a)
 	for _, pl := range o.r.places {
 		terms := pl.terms(o.final)
-		o.r.differ.diff(pl, o.d.now, o.d.next, a.gone, a.came, func(c change) { o.weigh(pl, terms, c, i) })
+		o.r.differ.diff(pl, o.d.now, o.d.next, a.gone, a.came, func(c change) {
+			w, b := o.weigh(pl, terms, c)
+			waste, cost = waste+w, cost+b
+		})
 	}
-	o.d.next.apply(o.p.m, act{op: a.op, node: a.node, gone: a.came, came: a.gone})
+	o.d.next.apply(o.r.m, act{op: a.op, node: a.node, gone: a.came, came: a.gone})
+	return waste, cost
 }
 
 // weigh adds a changed arc, piece by piece of the final ring.
-func (o *orderer) weigh(pl *place, terms terms, c change, i int) {
+func (o *orderer) weigh(pl *place, terms terms, c change) (waste, cost float64) {
 	size := o.p.m.size
 	width, left := after(c.left, c.right, size), c.left
 	if width.isZero() {
@@ -111,45 +150,82 @@ func (o *orderer) weigh(pl *place, terms terms, c change, i int) {
 			if d := after(c.left, end, size); !d.isZero() && d.less(width) {
 				right, last = end, false
 			}
-			o.buf, _ = pl.walk(o.p.m, o.final, terms, at, o.buf)
+			o.buf, _ = pl.walk(o.r.m, o.final, terms, at, o.buf)
 			if at++; at == len(o.final.pos) {
 				at = 0
 			}
 		}
-		o.piece(c, i, pl.between(left, right).float())
+		kept, came := o.piece(c)
+		w := pl.between(left, right).float()
+		waste, cost = waste+w*float64(kept), cost+w*float64(came)
 		left = right
 	}
+	return waste, cost
 }
 
-// piece adds w bytes whose final replicas are in o.buf.
-func (o *orderer) piece(c change, i int, w float64) {
+// piece counts the replicas that an arc wastes, and those that it streams; the
+// final ones are in o.buf.
+func (o *orderer) piece(c change) (wasted, came int) {
 	for _, v := range c.after {
 		if !contains(c.before, v) {
-			o.cost[i] += w
+			came++
 			if !contains(o.buf, v) {
-				o.waste[i] += w
+				wasted++
 			}
 		}
 	}
 	for _, v := range c.before {
 		if !contains(c.after, v) && contains(o.buf, v) {
-			o.waste[i] += w
+			wasted++
 		}
 	}
+	return wasted, came
 }
 
 // next is the possible move of least waste; -1 if none is possible.
 func (o *orderer) next() int {
-	best := -1
+	best, goes, to := -1, -1, -1
+	less := func(a, b float64) bool { return a < b && !near(a, b) }
 	for i := range o.todo {
-		if o.done[i] || best >= 0 && !(o.waste[i] < o.waste[best] && !near(o.waste[i], o.waste[best])) {
+		if o.done[i] {
 			continue
 		}
-		if o.possible(i) {
+		may := o.possible(i)
+		if may && (o.loose == nil || !o.loose[i]) && (best < 0 || less(o.waste[i], o.waste[best])) {
 			best = i
 		}
+		if o.loose == nil || len(o.todo[i].came) == 0 {
+			continue
+		}
+		if goes < 0 || less(o.leaves[i], o.leaves[goes]) {
+			goes = i
+		}
+		if may && (to < 0 || less(o.comes[i], o.comes[to])) {
+			to = i
+		}
 	}
-	return best
+	if to < 0 || best >= 0 && !less(o.leaves[goes]+o.comes[to], o.waste[best]) {
+		return best
+	}
+	if goes != to {
+		o.swap(goes, to)
+		o.loose[to] = true
+		o.try(to)
+	}
+	return goes
+}
+
+// swap exchanges the targets of two loose moves.
+func (o *orderer) swap(i, j int) {
+	a, b := &o.todo[i], &o.todo[j]
+	a.came, b.came = b.came, a.came
+	for _, x := range []*act{a, b} {
+		if k, ok := o.final.index(x.came[0]); ok {
+			o.final.own[k] = int32(x.node)
+		}
+	}
+	o.endAt[i], o.endAt[j] = o.endAt[j], o.endAt[i]
+	o.byEnd[o.endAt[i]], o.byEnd[o.endAt[j]] = i, j
 }
 
 func (o *orderer) possible(i int) bool {
@@ -176,7 +252,7 @@ func (o *orderer) park(out *[]act, bytes *float64) int {
 	for {
 		best := -1
 		for i, a := range o.todo {
-			if o.done[i] || o.parked[i] || len(a.came) == 0 || len(a.gone) == 0 {
+			if o.done[i] || o.loose != nil && o.loose[i] || o.parked[i] || len(a.came) == 0 || len(a.gone) == 0 {
 				continue
 			}
 			if _, wanted := o.final.index(a.gone[0]); wanted && (best < 0 || o.cost[i] < o.cost[best]) {
