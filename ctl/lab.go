@@ -141,7 +141,7 @@ func (p process) alive() bool {
 func (l lab) remember(pid int) (process, error) {
 	started, err := processStart(pid)
 	if err != nil {
-		return process{}, fmt.Errorf("start the agent: process %d ended at once; see %s", pid, l.logFile())
+		return process{}, fmt.Errorf("the agent ended at once; the end of %s:\n%s", l.logFile(), l.logTail(logTailLines))
 	}
 	p := process{pid, started}
 	text, err := json.Marshal(p)

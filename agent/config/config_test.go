@@ -151,6 +151,8 @@ func TestMistakes(t *testing.T) {
 		{"list for one", "cluster_name: [a]", "want one value"},
 		{"mapping for a list", "data_file_directories: {a: b}", "want one value"},
 		{"no directories", "data_file_directories: []", "names nothing"},
+		{"several directories", "data_file_directories: [/a, /b]", "helenus.yaml:1: not supported yet: 2 data_file_directories"},
+		{"no clients", "start_native_transport: false", "helenus.yaml:1: not supported yet: start_native_transport: false"},
 		{"partitioner", "partitioner: org.x.LocalPartitioner", "not supported yet: LocalPartitioner"},
 		{"authentication", "authenticator: PasswordAuthenticator", "not supported yet: PasswordAuthenticator"},
 		{"authentication as a class", "authenticator:\n  class_name: org.x.PasswordAuthenticator", "not supported yet: PasswordAuthenticator"},

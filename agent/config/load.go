@@ -226,6 +226,12 @@ func (l *loader) check() {
 	if c.rpcInterface != "" {
 		l.fail(from("rpc_interface"), "not supported yet: rpc_interface; say rpc_address")
 	}
+	if n := len(c.DataDirectories); n > 1 {
+		l.fail(from("data_file_directories"), "not supported yet: %d data_file_directories; name one", n)
+	}
+	if !c.StartNative {
+		l.fail(from("start_native_transport"), "not supported yet: start_native_transport: false")
+	}
 	for _, name := range []string{"listen_address", "broadcast_address", "broadcast_rpc_address"} {
 		if a, err := netip.ParseAddr(l.origins[name].Value); err == nil && a.IsUnspecified() {
 			l.fail(from(name), "%s: others cannot reach %s", name, a)

@@ -15,17 +15,19 @@ import (
 
 	"helenus"
 	"helenus/internal/cql/proto"
+	"helenus/internal/peer"
 )
 
 var rewrite = flag.Bool("rewrite", false, "record the peer's answers anew in proto's testdata")
 
 const peerKeyspace = "helenus_client_test"
 
-// peer is the address of a real Cassandra, or skips the test.
-func peer(t *testing.T) string {
+// cassandra is the address of a real one: the one that HELENUS_PEER_CQL names,
+// or one of its own. The test is skipped if there is none.
+func cassandra(t *testing.T) string {
 	addr := os.Getenv("HELENUS_PEER_CQL")
 	if addr == "" {
-		t.Skip("skipped: HELENUS_PEER_CQL names no Cassandra")
+		addr = net.JoinHostPort(peer.Start(t, peer.Options{}).Address(), "9042")
 	}
 	return addr
 }
@@ -72,7 +74,7 @@ type recorded struct {
 // TestPeer runs the script with each version and compression, and prepared
 // statements, and keeps the answers' bytes.
 func TestPeer(t *testing.T) {
-	addr := peer(t)
+	addr := cassandra(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var kept []recorded
