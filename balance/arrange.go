@@ -186,7 +186,7 @@ func (p *problem) count(a *arrangement) {
 // token's place. Where weights differ, the order makes the slots.
 func (p *problem) allArrangements(required bool) (out []arrangement, complete bool) {
 	n := len(p.stay)
-	rings, complete := [][]Position(nil), true
+	var rings [][]Position
 	if p.even {
 		rings, complete = p.rings()
 	} else {

@@ -1,7 +1,6 @@
 package balance
 
 import (
-	"math"
 	"slices"
 )
 
@@ -244,34 +243,6 @@ func (p *problem) scoreAfter(acts []act) int {
 		tokens[a.node] = a.came
 	}
 	return p.score(p.m.newLayout(p.c.domain, tokens).own)
-}
-
-// boundOverRotations proves what any rotation streams when nothing tells which
-// one is meant: rotations between two that are looked at differ from them by no
-// more than every slot's shift.
-func (p *problem) boundOverRotations(was *intervals, samples int) float64 {
-	n := p.slots()
-	least := make([]float64, samples)
-	step := p.axis.size.fraction(1, uint64(n))
-	p.each(samples, func(i int) {
-		at := p.evenFrom(step.fraction(uint64(2*i+1), uint64(2*samples)))
-		kept := make([]int, n)
-		for k := range kept {
-			kept[k] = -1
-		}
-		t := p.newTarget(at, kept)
-		p.promise(&t, was)
-		least[i] = t.net
-	})
-	shift := 0.0
-	for k := range p.places {
-		shift += was.total[k] / float64(2*samples)
-	}
-	bound := math.Inf(1)
-	for _, b := range least {
-		bound = min(bound, b-shift)
-	}
-	return max(0, bound)
 }
 
 func countMoves(acts []act) (n int) {

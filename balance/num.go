@@ -99,14 +99,6 @@ func advance(p, d, size Position) Position {
 	return p
 }
 
-// retreat is p moved back by d < size.
-func retreat(p, d, size Position) Position {
-	if p.less(d) {
-		p = p.add(size)
-	}
-	return p.sub(d)
-}
-
 // amount counts bytes in units of 10^-scale, scale being the model's: exact, and
 // wide enough for 2^127 positions, 64-bit densities and all sums over a plan.
 type amount [4]uint64

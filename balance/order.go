@@ -85,9 +85,7 @@ func (p *problem) order(acts []act, loose []bool, keep []float64) (out []act, by
 // finish lays out the end.
 func (o *orderer) finish() {
 	tokens := make([][]Position, len(o.r.tokens))
-	for v, t := range o.r.tokens {
-		tokens[v] = t
-	}
+	copy(tokens, o.r.tokens)
 	for _, a := range o.todo {
 		tokens[a.node] = a.came
 	}

@@ -17,7 +17,6 @@ import (
 type wander struct {
 	s      *slow
 	plan   *Plan
-	joins  map[string]bool
 	leaves map[string]bool
 	held   map[string][][]uint32
 }

@@ -24,10 +24,9 @@ import (
 // Sim is a simulated world. It belongs to the goroutine of the test; actors
 // and nodes have their own.
 type Sim struct {
-	t     testing.TB
-	seed  uint64
-	rand  *rand.Rand
-	nodes []*Node
+	t    testing.TB
+	seed uint64
+	rand *rand.Rand
 	// After is called when an event has happened and everything stands still. It
 	// may look at anything and start other nodes, but not run the scheduler.
 	After func(event string)
