@@ -91,22 +91,24 @@ func (t *table) compact(ctx context.Context, pick picker) (did bool, err error) 
 	if v == nil {
 		return false, nil
 	}
-	defer v.release() // holds the inputs
 	def := t.def.Load()
+	now := t.situation(v, def)
+	files := v.keepFiles()
+	v.release() // its memtables must not stay as long as this takes: writers wait for them
+	defer t.unref(files)
 	options, err := compact.ParseOptions(def.Options.Compaction)
 	if err != nil {
 		return false, err
 	}
-	now := t.situation(v, def)
 	var infos []compact.Info
-	for _, f := range v.files {
+	for _, f := range files {
 		infos = append(infos, compact.InfoOf(f, now.GCBefore))
 	}
 	task := pick(infos, now, options)
 	if task == nil {
 		return false, nil
 	}
-	return true, t.runTask(ctx, v, def, options, task, now)
+	return true, t.runTask(ctx, files, def, options, task, now)
 }
 
 // beginCompaction notes how to cancel; nil when the table is gone.
@@ -139,12 +141,10 @@ func (t *table) situation(v *view, def *schema.Table) compact.Situation {
 		Compare: t.store.opts.Partitioner.CompareTie}
 }
 
-func (t *table) runTask(ctx context.Context, v *view, def *schema.Table, options compact.Options, task *compact.Task, now compact.Situation) error {
+func (t *table) runTask(ctx context.Context, files []*sstable.Table, def *schema.Table, options compact.Options, task *compact.Task, now compact.Situation) error {
 	s := t.store
-	outside := outsideOf(t)
-	defer outside.close()
 	job := &compact.Job{FS: s.opts.FS, Dir: t.dir, Table: def, Partitioner: s.opts.Partitioner,
-		Inputs: v.find(task.Inputs), Expired: v.find(task.Expired), Outside: outside.now, Now: now.Now, GCBefore: now.GCBefore,
+		Inputs: find(files, task.Inputs), Expired: find(files, task.Expired), Outside: t.outside, Now: now.Now, GCBefore: now.GCBefore,
 		OnlyRepaired: options.OnlyRepaired, NewID: sstable.SequenceID(t.sequence.Add(1)), TxnID: t.compactions.next(s),
 		HostID: s.opts.HostID, Throttle: s.opts.CompactionThrottle}
 	started := s.opts.Now()
@@ -190,10 +190,18 @@ func (t *table) finishCompaction(job *compact.Job, result *compact.Result) error
 	return nil
 }
 
-// find gives the files of a view by their descriptors.
-func (v *view) find(ds []sstable.Descriptor) []*sstable.Table {
-	var out []*sstable.Table
+// keepFiles takes a reference on each file of a view.
+func (v *view) keepFiles() []*sstable.Table {
 	for _, f := range v.files {
+		f.Ref()
+	}
+	return v.files
+}
+
+// find gives the files of these descriptors.
+func find(files []*sstable.Table, ds []sstable.Descriptor) []*sstable.Table {
+	var out []*sstable.Table
+	for _, f := range files {
 		if slices.Contains(ds, f.Descriptor()) {
 			out = append(out, f)
 		}
@@ -204,43 +212,24 @@ func (v *view) find(ds []sstable.Descriptor) []*sstable.Table {
 // memory lists the memtables of a view.
 func (v *view) memory() []*generation { return append(slices.Clip(v.flushing), v.active) }
 
-// outside is what a compaction asks for each key: the newest view, of one
+// outside shows a compaction what else there is: the newest view, of one
 // moment, so that what is flushed meanwhile is in one or the other.
-type outside struct {
-	t *table
-	v *view
+func (t *table) outside(look func(compact.Outside)) {
+	v := t.acquire()
+	if v == nil { // nobody knows what there is
+		look(compact.Outside{MemtableMin: func(row.Key) int64 { return math.MinInt64 }})
+		return
+	}
+	defer v.release()
+	look(compact.Outside{Tables: v.files, MemtableMin: v.memtableMin})
 }
 
-func outsideOf(t *table) *outside { return &outside{t: t} }
-
-func (o *outside) now() compact.Outside {
-	if v := o.t.acquire(); v == nil || v == o.v {
-		if v != nil {
-			v.release()
-		}
-	} else {
-		o.close()
-		o.v = v
-	}
-	if o.v == nil {
-		return compact.Outside{}
-	}
-	return compact.Outside{Tables: o.v.files, MemtableMin: o.memtableMin}
-}
-
-func (o *outside) memtableMin(k row.Key) int64 {
+func (v *view) memtableMin(k row.Key) int64 {
 	least := int64(math.MaxInt64)
-	for _, g := range o.v.memory() {
+	for _, g := range v.memory() {
 		if ts, ok := g.m.MinTimestamp(k); ok {
 			least = min(least, ts)
 		}
 	}
 	return least
-}
-
-func (o *outside) close() {
-	if o.v != nil {
-		o.v.release()
-		o.v = nil
-	}
 }

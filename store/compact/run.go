@@ -2,6 +2,7 @@ package compact
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"sort"
@@ -31,9 +32,11 @@ type Job struct {
 	Partitioner token.Partitioner
 	// Inputs are merged, Expired only removed. The caller holds references.
 	Inputs, Expired []*sstable.Table
-	Outside         func() Outside
-	Now             int64 // seconds
-	GCBefore        int64
+	// Outside shows what there is now to look, which keeps nothing of it: what a
+	// compaction held on to could not be freed for hours.
+	Outside  func(look func(Outside))
+	Now      int64 // seconds
+	GCBefore int64
 	// OnlyRepaired forbids to purge unless all inputs are repaired.
 	OnlyRepaired bool
 	NewID        sstable.ID
@@ -100,9 +103,21 @@ func Run(ctx context.Context, j *Job) (*Result, error) {
 		gone = append(gone, t.Descriptor())
 	}
 	if err := txn.Commit(gone...); err != nil {
+		if !errors.Is(err, sstable.ErrInDoubt) {
+			err = aborted(txn, err)
+		}
 		return nil, fmt.Errorf("compact: %w", err)
 	}
 	return r, nil
+}
+
+// aborted ends a transaction whose Commit failed before it decided anything. Its
+// log must not stay while tables that it names go: a start would not understand.
+func aborted(txn *sstable.Txn, err error) error {
+	if abortErr := txn.Abort(); abortErr != nil {
+		return fmt.Errorf("%w; %w: %w", err, sstable.ErrInDoubt, abortErr)
+	}
+	return err
 }
 
 func (j *Job) writerOptions(ctx context.Context) sstable.WriterOptions {
@@ -182,16 +197,17 @@ func (j *Job) maxPurgeable() func(row.Key) int64 {
 		taking[t] = true
 	}
 	return func(k row.Key) int64 {
-		out := j.Outside()
 		limit := int64(math.MaxInt64)
-		if out.MemtableMin != nil {
-			limit = out.MemtableMin(k)
-		}
-		for _, t := range out.Tables {
-			if m := t.Meta(); !taking[t] && m.MinTimestamp < limit && t.MayContain(k) {
-				limit = m.MinTimestamp
+		j.Outside(func(out Outside) {
+			if out.MemtableMin != nil {
+				limit = out.MemtableMin(k)
 			}
-		}
+			for _, t := range out.Tables {
+				if m := t.Meta(); !taking[t] && m.MinTimestamp < limit && t.MayContain(k) {
+					limit = m.MinTimestamp
+				}
+			}
+		})
 		return limit
 	}
 }

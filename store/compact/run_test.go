@@ -90,15 +90,15 @@ func (n *node) read(purged bool) string {
 	return string(b)
 }
 
-func (n *node) outside() Outside {
-	return Outside{Tables: n.live, MemtableMin: func(k row.Key) int64 {
+func (n *node) outside(look func(Outside)) {
+	look(Outside{Tables: n.live, MemtableMin: func(k row.Key) int64 {
 		for _, m := range n.memory {
 			if string(m.PartitionKey.Bytes) == string(k.Bytes) {
 				return minTimestamp(m)
 			}
 		}
 		return math.MaxInt64
-	}}
+	}})
 }
 
 func minTimestamp(k *row.Kept) int64 {
