@@ -26,6 +26,7 @@ func (t *table) openFiles() error {
 	}
 	for _, d := range incomplete {
 		s.opts.Log.Warn("files without their whole set are left alone", "folder", t.dir, "files", d.String())
+		t.sequenceBehind(d)
 	}
 	var files []*sstable.Table
 	for _, d := range sets {
@@ -34,13 +35,18 @@ func (t *table) openFiles() error {
 			return err
 		}
 		files = append(files, f)
-		if n, ok := d.ID.Sequence(); ok {
-			t.sequence.Store(max(t.sequence.Load(), n))
-		}
+		t.sequenceBehind(d)
 	}
 	t.replace(func(v *view) *view { return &view{active: v.active, files: files} })
 	t.unref(files)
 	return nil
+}
+
+// sequenceBehind sees that no new set takes the name of one that is there.
+func (t *table) sequenceBehind(d sstable.Descriptor) {
+	if n, ok := d.ID.Sequence(); ok {
+		t.sequence.Store(max(t.sequence.Load(), n))
+	}
 }
 
 func (t *table) openFile(d sstable.Descriptor) (*sstable.Table, error) {
@@ -91,12 +97,18 @@ func (t *table) writeMemtable(g *generation, upTo commitlog.Position) (*sstable.
 		s.fail(err) // whether the file is there is open until a restart
 		return nil, err
 	}
-	if err := txn.Release(); err != nil || meta == nil {
+	var file *sstable.Table
+	if err = txn.Release(); err == nil && meta != nil {
+		file, err = t.openFile(o.Descriptor)
+	}
+	if err != nil {
+		// The next start will have the file, however often the flush is repeated: its
+		// rows would outlive tombstones that were purged without knowing of them.
+		s.fail(err)
 		return nil, err
 	}
-	file, err := t.openFile(o.Descriptor)
-	if err != nil {
-		return nil, err
+	if file == nil {
+		return nil, nil
 	}
 	s.opts.Log.Info("flushed", "table", o.Table.QualifiedName(), "partitions", stats.Partitions, "memory_bytes", stats.Mapped,
 		"file_bytes", file.Bytes(), "took", s.opts.Now().Sub(started))
