@@ -105,7 +105,7 @@ func (t *table) setDefinition(def *schema.Table) error {
 	}
 	t.working.Lock()
 	defer t.working.Unlock()
-	t.def.Store(def)
+	t.redefine(def)
 	v := t.acquire()
 	if v == nil {
 		return nil
@@ -117,6 +117,15 @@ func (t *table) setDefinition(def *schema.Table) error {
 		}
 	}
 	return nil
+}
+
+// redefine waits for the writes that are being applied on their callers'
+// goroutines (periodic mode): one that read the old definition just before would
+// rewrite its partition without the cells of columns that have come since.
+func (t *table) redefine(def *schema.Table) {
+	t.store.switching.Lock()
+	defer t.store.switching.Unlock()
+	t.def.Store(def)
 }
 
 // drop removes all that a dropped table left. Nothing of it is read at the next
