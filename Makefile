@@ -9,7 +9,7 @@ GORELEASER := github.com/goreleaser/goreleaser/v2@v2.14.0
 PKG        ?= ./...
 FUZZTIME   ?= 30s
 
-.PHONY: up down build test check bench fuzz lint dist clients
+.PHONY: up down build test check bench fuzz lint dist clients sim
 
 # A node on this machine, in the background; again is harmless.
 up: build
@@ -43,6 +43,10 @@ bench:
 # Real clients (Python driver, cqlsh, gocql) against a node; needs Python.
 clients:
 	HELENUS_CLIENTS=1 go test -count=1 -v ./internal/clients
+
+# A whole agent in simulation; SEED= runs one seed, HELENUS_SIM_SEEDS=n more.
+sim:
+	HELENUS_SIM_SEED=$(SEED) go test -count=1 -v ./internal/sim
 
 # Every fuzz target of PKG, FUZZTIME each.
 fuzz:

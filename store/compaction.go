@@ -69,9 +69,7 @@ func (s *Store) Compact(ctx context.Context, id schema.TableID) error {
 	if err := t.flush(ctx); err != nil {
 		return err
 	}
-	_, err := t.compact(ctx, func(tables []compact.Info, now compact.Situation, _ compact.Options) *compact.Task {
-		return compact.PickAll(tables, now)
-	})
+	_, err := t.compact(ctx, compact.PickAll)
 	return err
 }
 
@@ -115,6 +113,9 @@ func (t *table) compact(ctx context.Context, pick picker) (did bool, err error) 
 func (t *table) beginCompaction(cancel context.CancelFunc) *view {
 	t.mu.Lock()
 	t.cancelCompaction = cancel
+	if t.stopping > 0 { // whoever it is cancelled the one before
+		cancel()
+	}
 	t.mu.Unlock()
 	return t.acquire()
 }
@@ -123,11 +124,15 @@ func (t *table) beginCompaction(cancel context.CancelFunc) *view {
 // the returned function is called.
 func (t *table) stopCompaction() (allow func()) {
 	t.mu.Lock()
+	t.stopping++
 	if t.cancelCompaction != nil {
 		t.cancelCompaction()
 	}
 	t.mu.Unlock()
 	t.compacting.Lock()
+	t.mu.Lock()
+	t.stopping--
+	t.mu.Unlock()
 	return t.compacting.Unlock
 }
 

@@ -40,9 +40,7 @@ func TestCompactionHoldsNoMemory(t *testing.T) {
 	hold.Store(true)
 	done := make(chan error, 1)
 	go func() {
-		_, err := s.table(def.ID).compact(ctx, func(all []compact.Info, now compact.Situation, _ compact.Options) *compact.Task {
-			return compact.PickAll(all, now)
-		})
+		_, err := s.table(def.ID).compact(ctx, compact.PickAll)
 		done <- err
 	}()
 	select {
@@ -138,5 +136,33 @@ func TestFailedReplacementIsForgotten(t *testing.T) {
 	defer s.Close()
 	if got := values(t, s, def); fmt.Sprint(got) != "map[0:1 1:2]" {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestStopCompaction: whoever waits for a compaction's end does not wait for the
+// whole of one that slipped in between.
+func TestStopCompaction(t *testing.T) {
+	s, def := openTiny(t, vfs.NewMem(), nil)
+	defer s.Close()
+	x := s.table(def.ID)
+	x.compacting.Lock() // it has been let in, and has not said how to cancel it
+	stopped := make(chan struct{})
+	go func() { x.stopCompaction()(); close(stopped) }()
+	for waiting := 0; waiting == 0; runtime.Gosched() {
+		x.mu.Lock()
+		waiting = x.stopping
+		x.mu.Unlock()
+	}
+	for _, want := range []error{context.Canceled, nil} {
+		ctx, cancel := context.WithCancel(context.Background())
+		x.beginCompaction(cancel).release()
+		if !errors.Is(ctx.Err(), want) {
+			t.Errorf("%v, want %v", ctx.Err(), want)
+		}
+		if want != nil {
+			x.compacting.Unlock()
+			<-stopped
+		}
+		cancel()
 	}
 }

@@ -30,6 +30,7 @@ type table struct {
 	mu               sync.Mutex // guards what follows
 	view             *view
 	cancelCompaction context.CancelFunc
+	stopping         int // who waits in stopCompaction
 
 	sequence atomic.Uint64 // of the newest set of files
 	updates  sync.Pool     // *row.Update

@@ -28,13 +28,13 @@ func Pick(tables []Info, s Situation, o Options) *Task {
 
 // PickAll is a major compaction: everything of the first group that has more
 // than one table, or one with something to gain.
-func PickAll(tables []Info, s Situation) *Task {
+func PickAll(tables []Info, s Situation, o Options) *Task {
 	for _, group := range groups(tables) {
 		idle := slices.DeleteFunc(slices.Clone(group), func(t Info) bool { return t.Busy })
 		if len(idle) == 0 {
 			continue
 		}
-		expired := fullyExpired(idle, tables, s)
+		expired := fullyExpired(idle, tables, s, o)
 		t := &Task{Reason: "all tables", Expired: ids(expired)}
 		t.Inputs = ids(without(idle, expired))
 		return t
@@ -81,7 +81,7 @@ func groups(tables []Info) [][]Info {
 
 func pickIn(group, all []Info, s Situation, o Options) *Task {
 	idle := slices.DeleteFunc(slices.Clone(group), func(t Info) bool { return t.Busy })
-	expired := fullyExpired(idle, all, s)
+	expired := fullyExpired(idle, all, s, o)
 	rest := without(idle, expired)
 	bucket := hottest(buckets(rest, o), o)
 	if len(bucket) > 0 || len(expired) > 0 {
@@ -173,9 +173,9 @@ func overlap(a, b *Info, s Situation) bool {
 // fullyExpired finds tables in which nothing lives and no tombstone is needed:
 // all is older than the grace period, and all that it could cover, in tables
 // that stay and in memory, is newer.
-func fullyExpired(candidates, all []Info, s Situation) []Info {
+func fullyExpired(candidates, all []Info, s Situation, o Options) []Info {
 	out := slices.DeleteFunc(slices.Clone(candidates), func(t Info) bool {
-		return t.MaxLocalTime >= s.GCBefore || t.MaxTimestamp >= s.MemtableMinTimestamp
+		return !t.mayPurge(o) || t.MaxLocalTime >= s.GCBefore || t.MaxTimestamp >= s.MemtableMinTimestamp
 	})
 	for {
 		n := len(out)
@@ -191,13 +191,19 @@ func fullyExpired(candidates, all []Info, s Situation) []Info {
 	}
 }
 
+// mayPurge tells whether tombstones of a table may go at all: not in a repair
+// session, and with only_purge_repaired_tombstones not before one.
+func (t *Info) mayPurge(o Options) bool {
+	return t.Pending == [16]byte{} && (!o.OnlyRepaired || t.RepairedAt > 0)
+}
+
 // worthRewriting tells whether a table should be rewritten alone to get rid of
 // its tombstones.
 func worthRewriting(t *Info, all []Info, s Situation, o Options) bool {
 	if s.Now-t.Created <= o.TombstoneInterval || t.Droppable <= o.TombstoneThreshold {
 		return false
 	}
-	if o.OnlyRepaired && t.RepairedAt == 0 {
+	if !t.mayPurge(o) {
 		return false
 	}
 	if o.Unchecked {

@@ -46,7 +46,7 @@ func TestPick(t *testing.T) {
 		}
 		task := Pick(tables, s, o)
 		if d.Cmd == "all" {
-			task = PickAll(tables, s)
+			task = PickAll(tables, s, o)
 		}
 		if task == nil {
 			return "nothing\n"
