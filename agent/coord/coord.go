@@ -189,6 +189,9 @@ func (c *Coordinator) readable(r *Read) error {
 			return helenus.Invalid("EACH_QUORUM ConsistencyLevel is only supported for writes")
 		}
 	}
+	if r.Consistency.IsSerial() && len(r.Command.Keys) > 1 {
+		return helenus.Invalid("SERIAL/LOCAL_SERIAL consistency may only be requested for one partition at a time")
+	}
 	if r.Command.Keys == nil {
 		return c.available(r.State, r.Command.Table.Keyspace, r.Command.Start.Key, r.Consistency)
 	}
