@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,7 +62,7 @@ type history struct {
 	store  *Store
 	words  words
 	defs   []*schema.Table
-	epoch  uint64
+	epoch  atomic.Uint64
 	next   int // number of the next table
 	grace  int32
 	ops    int
@@ -71,8 +72,9 @@ type history struct {
 
 func newHistory(t *testing.T, mode commitlog.Mode, seed uint64) *history {
 	r := rand.New(rand.NewPCG(seed, uint64(mode)))
-	h := &history{t: t, mode: mode, seed: seed, r: r, images: rand.New(rand.NewPCG(seed, 100)), mem: vfs.NewMem(), epoch: 1, next: 3,
+	h := &history{t: t, mode: mode, seed: seed, r: r, images: rand.New(rand.NewPCG(seed, 100)), mem: vfs.NewMem(), next: 3,
 		every: 1, grace: 864000}
+	h.epoch.Store(1)
 	h.words = words{r: r, filler: 300}
 	if seed%2 == 0 { // compaction purges: then later writes must have later timestamps
 		h.words.ordered, h.grace = true, 0
@@ -93,7 +95,7 @@ func (h *history) options(fs vfs.FS, seed uint64) Options {
 func (h *history) run(steps int) {
 	t := h.t
 	fs := vfs.NewTraced(h.mem, nil, h.operation)
-	s, err := Open(h.options(fs, h.seed), h.model.first, h.epoch)
+	s, err := Open(h.options(fs, h.seed), h.model.first, h.epoch.Load())
 	must(t, err)
 	h.store = s
 	for range steps {
@@ -184,7 +186,7 @@ func (h *history) alter() {
 		}
 		fallthrough
 	case 1:
-		h.defs[i] = withColumn(h.defs[i], fmt.Sprintf("x%d", h.epoch))
+		h.defs[i] = withColumn(h.defs[i], fmt.Sprintf("x%d", h.epoch.Load()))
 	default:
 		h.defs[i] = definition(t, h.next, h.grace)
 		h.next++
@@ -195,12 +197,12 @@ func (h *history) alter() {
 		_, issued := h.model.span()
 		h.model.ended(issued)
 	}
-	h.epoch++
+	h.epoch.Add(1)
 	sch := schemaOf(h.defs...)
 	// The metadata log holds the change before the store hears of it.
 	n := h.model.begin(step{schema: sch})
 	h.model.ended(n)
-	must(t, h.store.SetSchema(sch, h.epoch))
+	must(t, h.store.SetSchema(sch, h.epoch.Load()))
 }
 
 // operation is called after each change of the file system.
@@ -251,7 +253,7 @@ func (h *history) check(fs vfs.FS, seed uint64, acked, issued int) (int, error) 
 	o := h.options(fs, seed)
 	o.CommitLog.GroupWindow, o.ManualCompaction = 0, seed%4 != 0
 	sch := h.model.schemaAt(issued)
-	s, err := Open(o, sch, h.epoch)
+	s, err := Open(o, sch, h.epoch.Load())
 	if err != nil {
 		return 0, err
 	}

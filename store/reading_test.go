@@ -19,7 +19,7 @@ import (
 func TestReadsLikeModel(t *testing.T) {
 	for seed := range seeds(t, 4) {
 		h := newHistory(t, commitlog.Batch, seed)
-		s, err := Open(h.options(h.mem, seed), h.model.first, h.epoch)
+		s, err := Open(h.options(h.mem, seed), h.model.first, h.epoch.Load())
 		must(t, err)
 		h.store = s
 		for range 60 {
@@ -173,7 +173,7 @@ func (h *history) backwards(def *schema.Table) string {
 // what was acknowledged when it began.
 func TestReadersBesideWriters(t *testing.T) {
 	h := newHistory(t, commitlog.Group, 1)
-	s, err := Open(h.options(h.mem, 1), h.model.first, h.epoch)
+	s, err := Open(h.options(h.mem, 1), h.model.first, h.epoch.Load())
 	must(t, err)
 	h.store = s
 	ctx, stop := context.WithCancel(context.Background())
