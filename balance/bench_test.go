@@ -49,3 +49,13 @@ func BenchmarkExact10000RF3(b *testing.B) { benchPlan(b, bigRing(b, 10000, 1, 1,
 func BenchmarkTolerance1000(b *testing.B) {
 	benchPlan(b, bigRing(b, 1000, 1, 1, 3, 0), Goal{Tolerance: "0.05"})
 }
+
+func BenchmarkVnodes100x16(b *testing.B) {
+	benchPlan(b, bigRing(b, 100, 16, 1, 3, 0), Goal{Tolerance: "0.05"})
+}
+func BenchmarkVnodes300x16(b *testing.B) {
+	benchPlan(b, bigRing(b, 300, 16, 1, 3, 0), Goal{Tolerance: "0.05"})
+}
+func BenchmarkVnodes300x16Racks(b *testing.B) {
+	benchPlan(b, bigRing(b, 300, 16, 3, 3, 0), Goal{Tolerance: "0.05"})
+}

@@ -25,9 +25,8 @@ var errNoNodes = errors.New("balance: the ring has no nodes")
 
 // Check looks for what no plan can start from: the error says what and where.
 func (r *Ring) Check() error {
-	if r.Circumference == nil || r.Min == nil || r.Circumference.Sign() <= 0 || r.Circumference.BitLen() > 128 ||
-		r.Circumference.Cmp(new(big.Int).Lsh(big.NewInt(1), 127)) > 0 {
-		return fmt.Errorf("balance: circumference %v is not between 1 and 2^127", r.Circumference)
+	if err := r.checkShape(); err != nil {
+		return err
 	}
 	if len(r.Nodes) == 0 {
 		return errNoNodes
@@ -48,6 +47,13 @@ func (r *Ring) Check() error {
 		if err := k.check(); err != nil {
 			return fmt.Errorf("balance: keyspace %s: %w", k.Name, err)
 		}
+	}
+	return nil
+}
+
+func (r *Ring) checkShape() error {
+	if r.Circumference == nil || r.Min == nil || r.Circumference.Sign() <= 0 || r.Circumference.Cmp(new(big.Int).Lsh(big.NewInt(1), 127)) > 0 {
+		return fmt.Errorf("balance: circumference %v is not between 1 and 2^127", r.Circumference)
 	}
 	return nil
 }

@@ -88,7 +88,23 @@ func Parse(data []byte) (*Ring, error) {
 		}
 		r.Keyspaces = append(r.Keyspaces, k)
 	}
+	r.everyDC()
 	return r, r.Check()
+}
+
+// everyDC reads a NetworkTopologyStrategy with rf and no dcs as rf in each.
+func (r *Ring) everyDC() {
+	for i := range r.Keyspaces {
+		k := &r.Keyspaces[i]
+		if k.Strategy != network || len(k.DCs) > 0 || k.RF == 0 {
+			continue
+		}
+		k.DCs = map[string]int{}
+		for v := range r.Nodes {
+			k.DCs[r.Nodes[v].DC] = k.RF
+		}
+		k.RF = 0
+	}
 }
 
 func (in *ringJSON) shape() (*Ring, error) {
@@ -112,7 +128,7 @@ func (in *ringJSON) shape() (*Ring, error) {
 	if r.Circumference, err = number("circumference", in.Circumference); err != nil {
 		return nil, fmt.Errorf("balance: ring JSON: %w", err)
 	}
-	return r, nil
+	return r, r.checkShape()
 }
 
 func number(what string, s text) (*big.Int, error) {

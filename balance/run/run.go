@@ -1,0 +1,473 @@
+// Package run carries out a plan of package balance: one move at a time, each
+// followed by the cleanup of the nodes it changed, each only on a ring that is
+// the one the plan expects.
+//
+// Nouns: State (how far a plan is), Event (what was seen or ordered), Effect
+// (what is to be done now), Record (a line of the journal, from which whoever
+// comes after a death goes on).
+//
+// agent and ctl drive it: they do the effects and hand in the events. It is
+// pure: no clock, no network, no goroutine. It never trusts its journal about
+// the ring: the ring itself says whether a move was done; only which cleanups
+// were done is read from the journal, and in doubt they are done again.
+package run
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"helenus/balance"
+)
+
+// Phase is what a run waits for.
+type Phase string
+
+// The phases.
+const (
+	Checking   Phase = "checking"   // a look at the ring before the next step
+	Moving     Phase = "moving"     // the end of a move
+	Confirming Phase = "confirming" // a look at the ring after a move
+	Cleaning   Phase = "cleaning"   // the end of a cleanup
+	Replanning Phase = "replanning" // a new plan
+	Done       Phase = "done"
+	Aborted    Phase = "aborted"
+	Stale      Phase = "stale"  // the ring is another one
+	Failed     Phase = "failed" // a step failed too often
+)
+
+// Over tells whether nothing more will happen.
+func (p Phase) Over() bool {
+	return p == Done || p == Aborted || p == Stale || p == Failed
+}
+
+// Config is how carefully to go. Times are in seconds.
+type Config struct {
+	Windows   []Window
+	LoadMax   float64 // no move begins while the load seen is higher; 0: no gate
+	Delay     int64   // between a step's end and the next one's beginning
+	Poll      int64   // between looks at the ring
+	TriesMax  int     // per move and cleanup; 0: three
+	Replan    bool    // ask for a new plan when the ring is another one
+	MaxReplan int     // how often; 0: three
+}
+
+// Window is when moves may begin, in seconds of the day; From above To runs
+// over midnight.
+type Window struct{ From, To int64 }
+
+const day = 24 * 60 * 60
+
+func (w Window) open(now int64) bool {
+	t := (now%day + day) % day
+	if w.From <= w.To {
+		return w.From <= t && t < w.To
+	}
+	return t >= w.From || t < w.To
+}
+
+// State is how far a plan is. It is a value: Step returns a new one.
+type State struct {
+	Phase   Phase
+	Step    int      // index of the step at hand
+	Pending []string // nodes that have yet to clean up
+	Paused  bool
+	Reason  string // why it waits or stopped
+	Tries   int
+	Replans int
+
+	aborting  bool
+	cleaning  bool // a cleanup is asked for
+	notBefore int64
+	now       int64
+	plan      *balance.Plan
+	before    *balance.Ring // as the step at hand expects it
+	after     *balance.Ring
+	config    Config
+}
+
+// Event is something that was seen or ordered.
+type Event interface{ event() }
+
+// The events.
+type (
+	// Observed is the answer to Observe.
+	Observed struct {
+		Now  int64
+		Ring *balance.Ring
+		Load float64
+	}
+	// Moved is the end of a move, with its error.
+	Moved struct {
+		Step int
+		Err  string
+	}
+	// Cleaned is the end of a cleanup, with its error.
+	Cleaned struct{ Node, Err string }
+	// Tick is the end of a Wait.
+	Tick struct{ Now int64 }
+	// Pause lets what runs end and begins nothing.
+	Pause struct{}
+	// Resume ends a pause.
+	Resume struct{}
+	// Abort ends the run, after the cleanup that a move already done needs.
+	Abort struct{}
+	// Replanned is the answer to Replan, with the ring it was made for.
+	Replanned struct {
+		Plan *balance.Plan
+		Ring *balance.Ring
+	}
+)
+
+func (Observed) event()  {}
+func (Moved) event()     {}
+func (Cleaned) event()   {}
+func (Tick) event()      {}
+func (Pause) event()     {}
+func (Resume) event()    {}
+func (Abort) event()     {}
+func (Replanned) event() {}
+
+// Effect is something to be done, in the order given; a Write must be on disk
+// before the effects behind it are begun.
+type Effect interface{ effect() }
+
+// The effects.
+type (
+	// Write appends a record to the journal.
+	Write struct{ Record Record }
+	// Observe asks for the ring as it is, with the states of nodes.
+	Observe struct{}
+	// Move asks to begin a step's movement.
+	Move struct {
+		Step int
+		What balance.Step
+	}
+	// Clean asks one node to clean up.
+	Clean struct{ Node string }
+	// Wait asks for a Tick at that time.
+	Wait struct{ Until int64 }
+	// Replan asks for a new plan for the ring as it is.
+	Replan struct{ Goal balance.Goal }
+)
+
+func (Write) effect()   {}
+func (Observe) effect() {}
+func (Move) effect()    {}
+func (Clean) effect()   {}
+func (Wait) effect()    {}
+func (Replan) effect()  {}
+
+var errPlan = errors.New("balance/run: the plan does not fit the ring")
+
+// Begin starts a plan on the ring that it was made for.
+func Begin(p *balance.Plan, r *balance.Ring, c Config) (State, []Effect, error) {
+	v, err := balance.Verify(p, r)
+	if err != nil {
+		return State{}, nil, err
+	}
+	if !v.Valid {
+		return State{}, nil, fmt.Errorf("%w: %s", errPlan, v.Reason)
+	}
+	s := State{Phase: Checking, plan: p, before: r, config: c}
+	if err := s.expect(); err != nil {
+		return State{}, nil, err
+	}
+	if s.config.TriesMax == 0 {
+		s.config.TriesMax = 3
+	}
+	if s.config.MaxReplan == 0 {
+		s.config.MaxReplan = 3
+	}
+	if len(p.Steps) == 0 {
+		s.Phase = Done
+		return s, []Effect{Write{s.record(KindDone)}}, nil
+	}
+	return s, []Effect{Write{s.record(KindBegin)}, Observe{}}, nil
+}
+
+// expect works out the ring after the step at hand.
+func (s *State) expect() (err error) {
+	s.after = nil
+	if s.Step < len(s.plan.Steps) {
+		s.after, err = balance.Apply(s.before, &s.plan.Goal, &s.plan.Steps[s.Step])
+	}
+	return err
+}
+
+// Step takes an event in. An event that the phase does not wait for changes
+// nothing: after a death answers to the dead come late.
+func Step(s State, e Event) (State, []Effect) {
+	s.Pending = slices.Clone(s.Pending)
+	switch e := e.(type) {
+	case Pause:
+		s.Paused = true
+		return s, nil
+	case Resume:
+		return s.resume()
+	case Abort:
+		return s.abort()
+	case Tick:
+		s.now = max(s.now, e.Now)
+		return s.again()
+	case Observed:
+		s.now = max(s.now, e.Now)
+		return s.observed(e)
+	case Moved:
+		return s.moved(e)
+	case Cleaned:
+		return s.cleaned(e)
+	case Replanned:
+		return s.replanned(e)
+	}
+	return s, nil
+}
+
+func (s State) resume() (State, []Effect) {
+	if !s.Paused {
+		return s, nil
+	}
+	s.Paused, s.Reason = false, ""
+	return s.again()
+}
+
+// again takes up what a wait or a pause held up.
+func (s State) again() (State, []Effect) {
+	switch {
+	case s.Phase.Over() || s.Paused && s.Phase != Moving:
+		return s, nil
+	case s.Phase == Checking || s.Phase == Confirming || s.Phase == Moving:
+		return s, []Effect{Observe{}}
+	case s.Phase == Cleaning:
+		return s.clean()
+	}
+	return s, nil
+}
+
+func (s State) abort() (State, []Effect) {
+	s.aborting, s.Paused = true, false
+	switch s.Phase {
+	case Checking: // a move may run that somebody began who died
+		return s, []Effect{Observe{}}
+	case Replanning:
+		return s.end(Aborted, "aborted")
+	case Cleaning:
+		return s.clean()
+	}
+	return s, nil // a move that runs ends first
+}
+
+func (s State) end(p Phase, reason string) (State, []Effect) {
+	s.Phase, s.Reason = p, reason
+	kind := KindDone
+	if p != Done {
+		kind = KindEnd
+	}
+	return s, []Effect{Write{s.record(kind)}}
+}
+
+// wait comes back later, for a reason.
+func (s State) wait(reason string) (State, []Effect) {
+	s.Reason = reason
+	return s, []Effect{Wait{s.now + max(1, s.config.Poll)}}
+}
+
+func (s State) observed(e Observed) (State, []Effect) {
+	switch s.Phase {
+	case Checking:
+		return s.check(e)
+	case Moving, Confirming:
+		return s.confirm(e)
+	}
+	return s, nil
+}
+
+// check decides whether the next move may begin.
+func (s State) check(e Observed) (State, []Effect) {
+	step := &s.plan.Steps[s.Step]
+	hash := e.Ring.Hash()
+	if hash == s.after.Hash() { // done already: by the one who died, or by hand
+		return s.settle()
+	}
+	if busy(e.Ring, step.Node) {
+		s.Phase = Moving
+		return s.wait(step.Node + " is moving")
+	}
+	if s.aborting {
+		return s.end(Aborted, "aborted")
+	}
+	if under := unready(e.Ring); under != "" {
+		return s.wait(under)
+	}
+	if hash != s.before.Hash() {
+		return s.stale()
+	}
+	switch {
+	case s.Paused:
+		return s, nil
+	case len(s.config.Windows) > 0 && !slices.ContainsFunc(s.config.Windows, func(w Window) bool { return w.open(s.now) }):
+		return s.wait("outside the window")
+	case s.config.LoadMax > 0 && e.Load > s.config.LoadMax:
+		return s.wait("load too high")
+	case s.now < s.notBefore:
+		return s, []Effect{Wait{s.notBefore}}
+	}
+	s.Phase, s.Reason = Moving, ""
+	return s, []Effect{Write{s.record(KindStart)}, Move{step.N, *step}, Wait{s.now + max(1, s.config.Poll)}}
+}
+
+// unready names a node that is not in order.
+func unready(r *balance.Ring) string {
+	for i := range r.Nodes {
+		if n := &r.Nodes[i]; n.State != "" && n.State != "UN" {
+			return n.ID + " is " + n.State
+		}
+	}
+	return ""
+}
+
+// busy tells whether the mover lives and is on its way.
+func busy(r *balance.Ring, mover string) bool {
+	return slices.ContainsFunc(r.Nodes, func(n balance.Node) bool {
+		return n.ID == mover && n.State != "" && n.State != "UN" && n.State[0] != 'D'
+	})
+}
+
+// confirm looks whether the move at hand has come to its end.
+func (s State) confirm(e Observed) (State, []Effect) {
+	step := &s.plan.Steps[s.Step]
+	if busy(e.Ring, step.Node) {
+		return s.wait(step.Node + " is moving")
+	}
+	switch e.Ring.Hash() {
+	case s.after.Hash():
+		return s.settle()
+	case s.before.Hash():
+		if s.Phase == Moving && s.Reason == "" {
+			return s.wait("") // not begun yet: its end will be told
+		}
+		return s.retry("the move has left the ring as it was")
+	}
+	return s.stale()
+}
+
+func (s State) moved(e Moved) (State, []Effect) {
+	if s.Phase != Moving || s.Step >= len(s.plan.Steps) || e.Step != s.plan.Steps[s.Step].N {
+		return s, nil
+	}
+	if e.Err != "" {
+		return s.retry(e.Err)
+	}
+	s.Phase = Confirming
+	return s, []Effect{Observe{}}
+}
+
+// retry begins the move again, a few times.
+func (s State) retry(reason string) (State, []Effect) {
+	if s.Tries++; s.Tries >= s.config.TriesMax {
+		return s.end(Failed, reason)
+	}
+	s.Phase = Checking
+	return s.wait(reason)
+}
+
+// settle goes from a move that is done to the cleanup it needs.
+func (s State) settle() (State, []Effect) {
+	for _, id := range s.plan.Steps[s.Step].Cleanup {
+		if !slices.Contains(s.Pending, id) {
+			s.Pending = append(s.Pending, id)
+		}
+	}
+	s.Phase, s.Reason, s.Tries = Cleaning, "", 0
+	record := Write{s.record(KindMoved)}
+	s, effects := s.clean()
+	return s, append([]Effect{record}, effects...)
+}
+
+// clean goes on with the next cleanup, or the next step when all is clean.
+func (s State) clean() (State, []Effect) {
+	if s.Paused || s.cleaning {
+		return s, nil
+	}
+	if len(s.Pending) > 0 {
+		s.cleaning = true
+		return s, []Effect{Clean{s.Pending[0]}}
+	}
+	return s.advance()
+}
+
+func (s State) cleaned(e Cleaned) (State, []Effect) {
+	if s.Phase != Cleaning || len(s.Pending) == 0 || s.Pending[0] != e.Node {
+		return s, nil
+	}
+	s.cleaning = false
+	if e.Err != "" {
+		if s.Tries++; s.Tries >= s.config.TriesMax {
+			return s.end(Failed, "cleanup of "+e.Node+": "+e.Err)
+		}
+		return s.wait("cleanup of " + e.Node + ": " + e.Err)
+	}
+	s.Tries = 0
+	s.Pending = s.Pending[1:]
+	record := s.record(KindCleaned)
+	record.Node = e.Node
+	s, effects := s.clean()
+	return s, append([]Effect{Write{record}}, effects...)
+}
+
+// advance goes to the next step.
+func (s State) advance() (State, []Effect) {
+	if s.after != nil {
+		s.before = s.after
+		s.Step++
+	}
+	if err := s.expect(); err != nil {
+		return s.end(Failed, err.Error())
+	}
+	switch {
+	case s.after == nil:
+		return s.end(Done, "")
+	case s.aborting:
+		return s.end(Aborted, "aborted")
+	}
+	s.Phase, s.notBefore = Checking, s.now+s.config.Delay
+	return s, []Effect{Write{s.record(KindNext)}, Observe{}}
+}
+
+// stale is when the ring is neither what was before the step nor after it.
+func (s State) stale() (State, []Effect) {
+	const reason = "the ring is no longer the one that the plan was made for"
+	if !s.config.Replan || s.Replans >= s.config.MaxReplan || s.aborting {
+		return s.end(Stale, reason)
+	}
+	s.Phase, s.Reason = Replanning, reason
+	s.Replans++
+	return s, []Effect{Replan{s.plan.Goal}}
+}
+
+// replanned takes a new plan up. What has not been cleaned up still is.
+func (s State) replanned(e Replanned) (State, []Effect) {
+	if s.Phase != Replanning {
+		return s, nil
+	}
+	if v, err := balance.Verify(e.Plan, e.Ring); err != nil || !v.Valid {
+		return s.end(Stale, "the new plan does not fit the ring")
+	}
+	s.plan, s.before, s.Step, s.Tries, s.Reason = e.Plan, e.Ring, 0, 0, ""
+	if err := s.expect(); err != nil {
+		return s.end(Failed, err.Error())
+	}
+	begin := []Effect{Write{s.record(KindBegin)}}
+	if len(s.Pending) > 0 {
+		// Clean before the first step: a node may regain what it lost.
+		s.Phase, s.after, s.Step = Cleaning, e.Ring, -1
+		next, effects := s.clean()
+		return next, append(begin, effects...)
+	}
+	if s.after == nil {
+		next, effects := s.end(Done, "")
+		return next, append(begin, effects...)
+	}
+	s.Phase = Checking
+	return s, append(begin, Observe{})
+}
