@@ -348,15 +348,9 @@ func (p *problem) stretched(order []int) []Position {
 		if p.axis.size.sub(topLow).less(rising) || topHigh.sub(p.axis.size).less(falling) {
 			continue
 		}
-		links = append(links, link{coarse(rising, 2), coarse(falling, 2), keeper{i, i}})
+		links = append(links, link{coarse(rising, 2), coarse(falling, 2), int32(i), int32(i)})
 	}
-	slices.SortFunc(links, func(a, b link) int {
-		if a.rising != b.rising {
-			return compareFloat(float64(a.rising), float64(b.rising))
-		}
-		return a.slot - b.slot
-	})
-	keep := append(longest(links, 0), keeper{0, len(order)})
+	keep := append(longest(sortLinks(links), 0), keeper{0, len(order)})
 	sums[len(order)] = total
 	at := make([]Position, len(order))
 	for k := range len(keep) - 1 {

@@ -59,3 +59,15 @@ func BenchmarkVnodes300x16(b *testing.B) {
 func BenchmarkVnodes300x16Racks(b *testing.B) {
 	benchPlan(b, bigRing(b, 300, 16, 3, 3, 0), Goal{Tolerance: "0.05"})
 }
+
+// BenchmarkOwnership counts what 75,000 nodes of 16 tokens hold.
+func BenchmarkOwnership(b *testing.B) {
+	r := bigRing(b, 75000, 16, 3, 3, 0)
+	m, err := newModel(r)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		newReplay(m)
+	}
+}

@@ -2,6 +2,7 @@ package balance
 
 import (
 	"math/big"
+	"math/bits"
 	"slices"
 	"sort"
 )
@@ -23,7 +24,7 @@ type rotation struct {
 // subsequence of falling, in the order of rising.
 type link struct {
 	rising, falling uint64
-	keeper
+	index, slot     int32
 }
 
 // chains finds the largest sets of tokens that may all stay, at most limit of
@@ -45,14 +46,16 @@ func (p *problem) chains(limit int) []rotation {
 	most := 0
 	// A best chain of k keepers misses n-k tokens, so that one of any n-k+1
 	// tokens is in it and may be its start.
-	for from := 0; from < len(y) && (most == 0 || from <= len(y)-most); {
-		batch := min(batchStarts, len(y)-from)
-		p.each(batch, func(i int) { best[from+i] = p.chainFrom(y, from+i, nil) })
-		for i := range batch {
-			done[from+i] = true
-			most = max(most, len(best[from+i]))
+	batch := batchStarts
+	if n > sizeHuge {
+		batch = hugeStarts // and no more: solveLarge says that it is no proof
+	}
+	for from := 0; from < len(y) && (most == 0 || from <= len(y)-most && n <= sizeHuge); from += batch {
+		p.each(min(batch, len(y)-from), func(i int) { best[from+i] = p.chainFrom(y, from+i, nil) })
+		for i := from; i < min(from+batch, len(y)); i++ {
+			done[i] = true
+			most = max(most, len(best[i]))
 		}
-		from += batch
 	}
 	var out []rotation
 	for i := range best {
@@ -65,6 +68,9 @@ func (p *problem) chains(limit int) []rotation {
 
 // batchStarts is how many starts are tried before the bound is looked at again.
 const batchStarts = 32
+
+// hugeStarts is all that is tried on rings so large that one start takes long.
+const hugeStarts = 4
 
 func (p *problem) each(n int, f func(int)) {
 	if p.goal.For != nil && n > 1 {
@@ -121,12 +127,19 @@ func (p *problem) thinChains(y []Position, limit int) []rotation {
 			if len(keep) > most {
 				most, out = len(keep), out[:0]
 			}
-			if len(keep) == most && len(out) < limit {
+			if len(keep) == most {
 				out = append(out, rotation{keep})
 			}
 		}
 	}
-	return distinct(out)
+	out = distinct(out)
+	if len(out) > limit { // some from all around
+		for i := range limit {
+			out[i] = out[i*len(out)/limit]
+		}
+		out = out[:limit]
+	}
+	return out
 }
 
 // distinct drops chains that keep the same tokens.
@@ -185,7 +198,7 @@ func (p *problem) chainFrom(y []Position, start int, among []int) []keeper {
 			if topRising.less(rising) || topFalling.less(falling) {
 				continue
 			}
-			links = append(links, link{coarse(rising, shift), coarse(falling, shift), keeper{i, int(k)}})
+			links = append(links, link{coarse(rising, shift), coarse(falling, shift), int32(i), int32(k)})
 		}
 	}
 	if among == nil {
@@ -197,22 +210,72 @@ func (p *problem) chainFrom(y []Position, start int, among []int) []keeper {
 			add(i)
 		}
 	}
-	slices.SortFunc(links, func(a, b link) int {
-		switch {
-		case a.rising != b.rising:
-			if a.rising < b.rising {
-				return -1
-			}
-			return 1
-		case a.falling != b.falling:
-			if a.falling < b.falling {
-				return -1
-			}
-			return 1
+	return longest(sortLinks(links), start)
+}
+
+// before is the order of links: by rising, then by falling.
+func (a link) before(b link) int {
+	switch {
+	case a.rising != b.rising:
+		if a.rising < b.rising {
+			return -1
 		}
-		return a.slot - b.slot
-	})
-	return longest(links, start)
+		return 1
+	case a.falling != b.falling:
+		if a.falling < b.falling {
+			return -1
+		}
+		return 1
+	}
+	return int(a.slot) - int(b.slot)
+}
+
+// Links are many and are sorted for every start: by counting, radixBits at a
+// time, the top radixPasses*radixBits bits in use; what ties there by comparing.
+const (
+	radixBits   = 11
+	radixPasses = 3
+	radixFrom   = 256 // fewer are sorted by comparing at once
+)
+
+func sortLinks(links []link) []link {
+	if len(links) < radixFrom {
+		slices.SortFunc(links, link.before)
+		return links
+	}
+	top := uint64(0)
+	for i := range links {
+		top = max(top, links[i].rising)
+	}
+	shift := max(0, bits.Len64(top)-radixPasses*radixBits)
+	from, to := links, make([]link, len(links))
+	for pass := range radixPasses {
+		var at [1<<radixBits + 1]int
+		down := shift + pass*radixBits
+		for i := range from {
+			at[from[i].rising>>down&(1<<radixBits-1)+1]++
+		}
+		for i := 1; i < len(at); i++ {
+			at[i] += at[i-1]
+		}
+		for i := range from {
+			k := from[i].rising >> down & (1<<radixBits - 1)
+			to[at[k]] = from[i]
+			at[k]++
+		}
+		from, to = to, from
+	}
+	for i := 0; i < len(from); {
+		k := i + 1
+		for k < len(from) && from[k].rising>>shift == from[i].rising>>shift {
+			k++
+		}
+		if k > i+1 {
+			slices.SortFunc(from[i:k], link.before)
+		}
+		i = k
+	}
+	return from
 }
 
 func coarse(p Position, shift int) uint64 {
@@ -238,7 +301,10 @@ func longest(links []link, start int) []keeper {
 	var tails []int // index of the last link of the best chain of each length
 	before := make([]int, len(links))
 	for i := range links {
-		at := sort.Search(len(tails), func(k int) bool { return links[tails[k]].falling > links[i].falling })
+		at := len(tails)
+		if at > 0 && links[tails[at-1]].falling > links[i].falling {
+			at = sort.Search(at, func(k int) bool { return links[tails[k]].falling > links[i].falling })
+		}
 		before[i] = -1
 		if at > 0 {
 			before[i] = tails[at-1]
@@ -253,7 +319,7 @@ func longest(links []link, start int) []keeper {
 	out[0] = keeper{start, 0}
 	if len(tails) > 0 {
 		for i, k := tails[len(tails)-1], len(tails); i >= 0; i, k = before[i], k-1 {
-			out[k] = links[i].keeper
+			out[k] = keeper{int(links[i].index), int(links[i].slot)}
 		}
 	}
 	return out

@@ -29,7 +29,8 @@ func (w *work) combine(ways []solution) (lists [][]act, all bool) {
 	for {
 		tried++
 		now := pick()
-		_, shift := w.weave(now, nil)
+		_, far := w.weave(now, nil)
+		shift := far > 0
 		score := 0
 		if w.goal.Racks != RacksIgnore {
 			score = w.endScore(now)
@@ -82,16 +83,16 @@ func (w *work) endScore(lists [][]act) (score int) {
 // token it wants is held elsewhere. Where circles wait for each other, or for a
 // node that stays, the target is the next free token, and the goal gets slack.
 func (w *work) interleave(lists [][]act) (out []act, shifted bool) {
-	out, shifted = w.weave(lists, []act{})
-	if shifted {
-		w.goal.Slack = max(w.goal.Slack, 2)
+	out, far := w.weave(lists, []act{})
+	if far > 0 { // arcs are off by as much, on top of their rounding
+		w.goal.Slack = max(w.goal.Slack, far+1)
 	}
-	return out, shifted
+	return out, far > 0
 }
 
-// weave is interleave; without a place for the result it only looks whether
+// weave is interleave; without a place for the result it only looks how far
 // targets have to shift.
-func (w *work) weave(lists [][]act, out []act) (_ []act, shifted bool) {
+func (w *work) weave(lists [][]act, out []act) (_ []act, farthest uint64) {
 	taken := make(map[Position]bool)
 	for v := range w.m.ring.Nodes {
 		for _, p := range w.m.ring.Nodes[v].Tokens {
@@ -141,14 +142,16 @@ func (w *work) weave(lists [][]act, out []act) (_ []act, shifted bool) {
 			continue
 		}
 		if waiting < 0 {
-			return out, shifted
+			return out, farthest
 		}
-		shifted = true
 		a := lists[waiting][at[waiting]]
 		p := a.came[0]
+		far := uint64(0)
 		for taken[p] || final[p] {
 			p = advance(p, At(1), w.m.size)
+			far++
 		}
+		farthest = max(farthest, far)
 		a.came = []Position{p}
 		moved[a.node] = p
 		done(waiting, a)

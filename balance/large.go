@@ -43,8 +43,12 @@ func (p *problem) solveLarge() solution {
 	}
 	s := solution{outcome: best, steps: best.acts, proof: ProofHeuristic, bound: targets[0].net}
 	s.bound0 = !p.slotsDecide() || !p.exact
-	if len(rotations) >= p.rotationsLimit() || len(p.held) > 0 && p.freeTargets() {
-		s.bound0 = true
+	switch {
+	case s.bound0:
+	case p.freeTargets():
+		s.bound = p.lacking(&was)
+	case len(rotations) >= p.rotationsLimit():
+		s.bound = p.boundOverRotations(&was, boundSamples)
 	}
 	if !s.bound0 && s.bytes <= s.bound*(1+1e-9) {
 		s.proof = ProofBound
@@ -252,4 +256,49 @@ func countMoves(acts []act) (n int) {
 		}
 	}
 	return n
+}
+
+// boundSamples is at how many rotations a bound over all of them is worked out.
+const boundSamples = 48
+
+// boundOverRotations proves what any rotation streams: one between two that are
+// looked at differs from the nearer by no more than every slot's shift.
+func (p *problem) boundOverRotations(was *intervals, samples int) float64 {
+	n := p.slots()
+	least := make([]float64, samples)
+	step := p.axis.size.fraction(1, uint64(n))
+	p.each(samples, func(i int) {
+		at := p.evenFrom(step.fraction(uint64(2*i+1), uint64(2*samples)))
+		kept := make([]int, n)
+		for k := range kept {
+			kept[k] = -1
+		}
+		t := p.newTarget(at, kept)
+		p.promise(&t, was)
+		least[i] = t.net
+	})
+	shift := 0.0
+	for k := range p.places {
+		shift += was.total[k] / float64(2*samples)
+	}
+	return max(0, slices.Min(least)-shift)
+}
+
+// lacking is what comes to nodes in any plan: what they hold less than they may
+// have at least in the end.
+func (p *problem) lacking(was *intervals) (sum float64) {
+	n := float64(p.slots())
+	least := p.lo.float() / p.axis.size.float()
+	for v := range p.stay {
+		need := 0.0
+		for k, pl := range p.places {
+			factor := min(float64(pl.factor), n)
+			need += was.total[k] * min(1, factor*least)
+			if v < len(p.held) {
+				need -= was.end[k][v] - was.begin[k][v]
+			}
+		}
+		sum += max(0, need)
+	}
+	return sum
 }

@@ -135,7 +135,7 @@ func (w *work) full() (*Plan, error) {
 		return plan, err
 	}
 	w.goal.Slack = slack
-	if apart, ok := w.apart(); ok && (err != nil || countMoves(apart) <= plan.Summary.Moves) {
+	if apart, ok := w.apartInAnyOrder(); ok && (err != nil || countMoves(apart) <= plan.Summary.Moves) {
 		return w.finish(apart, total)
 	}
 	return plan, err
@@ -158,15 +158,38 @@ func (w *work) settled() bool {
 	return true
 }
 
+// apartOrdersMax is up to how many circles all orders of them are tried.
+const apartOrdersMax = 4
+
+// apartInAnyOrder is the best of apart over the orders of circles.
+func (w *work) apartInAnyOrder() (best []act, ok bool) {
+	circles := w.planCircles()
+	order := make([]int, len(circles))
+	for i := range order {
+		order[i] = i
+	}
+	try := func() {
+		if acts, found := w.apart(circles, order); found && (!ok || countMoves(acts) < countMoves(best)) {
+			best, ok = acts, true
+		}
+	}
+	if len(circles) > apartOrdersMax {
+		try()
+	} else {
+		permute(order, 0, try)
+	}
+	return best, ok
+}
+
 // apart plans circle after circle, each around the tokens that the others hold.
-func (w *work) apart() (out []act, ok bool) {
+func (w *work) apart(circles []circle, order []int) (out []act, ok bool) {
 	held := make([][]Position, len(w.m.ring.Nodes))
 	for v := range held {
 		held[v] = w.m.ring.Nodes[v].Tokens
 	}
 	group := w.groups()
-	for i, c := range w.planCircles() {
-		p := w.m.newProblem(&w.goal, c, w.leaving)
+	for _, i := range order {
+		p := w.m.newProblem(&w.goal, circles[i], w.leaving)
 		p.blocked = map[Position]bool{}
 		for v, tokens := range held {
 			for _, t := range tokens {
@@ -256,6 +279,9 @@ func (w *work) finish(acts []act, s solution) (*Plan, error) {
 		return nil, &Impossible{fmt.Sprintf("the best plan found fails at step %d: %s", v.Step, v.Reason)}
 	}
 	p.Summary.Proof = s.proof
+	if s.proof == ProofHeuristic && w.goal.Tolerance.rat().Sign() > 0 && len(w.m.ring.Nodes) > sizeHuge && !w.vnodes {
+		p.Warnings = append(p.Warnings, "not all tokens were tried as the first to stay: fewer moves may do")
+	}
 	bytes := v.Bytes.Float()
 	unit, _ := Decimal("1e-" + fmt.Sprint(w.m.scale)).rat().Float64()
 	bound := s.bound * unit
