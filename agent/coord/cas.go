@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"math"
 	"sync"
 
 	"helenus"
@@ -73,27 +74,73 @@ func (c *Coordinator) CAS(op *CAS) {
 
 // casRun is one conditional write in its stripe.
 type casRun struct {
-	c        *Coordinator
-	op       *CAS
-	stripe   *casStripe
-	mutation []byte
+	c       *Coordinator
+	op      *CAS
+	stripe  *casStripe
+	newest  int64 // the greatest timestamp of what is written but not looked at
+	ballot  int64
+	applies bool
 }
 
-func (r *casRun) start() { r.c.opts.Replica.Read(r.op.Command, r) }
+func (r *casRun) start() {
+	r.newest = row.NoTimestamp
+	if r.op.Written != nil {
+		r.c.opts.Replica.Read(r.op.Written, (*writtenReader)(r))
+		return
+	}
+	r.c.opts.Replica.Read(r.op.Command, r)
+}
+
+// writtenReader reads what is written but not looked at, for its timestamps.
+type writtenReader casRun
 
 // Partitions implements replica.Consumer.
-func (r *casRun) Partitions(ps row.Partitions) (err error) {
-	r.mutation, err = r.op.Done.Decide(ps, r.c.opts.Clock.Micros())
+func (r *writtenReader) Partitions(ps row.Partitions) error {
+	seen := row.WatchNewest(ps)
+	err := seen.Drain()
+	r.newest = seen.Timestamp
 	return err
 }
 
 // ReadDone implements replica.Consumer.
+func (r *writtenReader) ReadDone(err error) {
+	run := (*casRun)(r)
+	if err != nil {
+		run.end(readError(err, run.op.Serial))
+		return
+	}
+	run.c.opts.Replica.Read(run.op.Command, run)
+}
+
+// Partitions implements replica.Consumer. The ballot is above the clock and
+// above all that is there: a write that was told as applied must not lose to a
+// cell with a client's timestamp from the future, or from before the clock was
+// set back.
+func (r *casRun) Partitions(ps row.Partitions) (err error) {
+	seen := row.WatchNewest(ps)
+	if r.applies, err = r.op.Done.Decide(seen); err != nil || !r.applies {
+		return err
+	}
+	newest := max(seen.Timestamp, r.newest)
+	if newest == math.MaxInt64 {
+		return helenus.Invalid("Cannot apply the conditional update: the row holds a write with the greatest timestamp there is (%d)", newest)
+	}
+	r.ballot = max(r.c.opts.Clock.Micros(), newest+1)
+	return nil
+}
+
+// ReadDone implements replica.Consumer.
 func (r *casRun) ReadDone(err error) {
-	if err != nil || r.mutation == nil {
+	if err != nil || !r.applies {
 		r.end(readError(err, r.op.Serial))
 		return
 	}
-	r.c.opts.Replica.Write(&replica.Write{Mutation: r.mutation, Owner: r})
+	mutation, err := r.op.Done.Mutation(r.ballot)
+	if err != nil || mutation == nil {
+		r.end(err)
+		return
+	}
+	r.c.opts.Replica.Write(&replica.Write{Mutation: mutation, Owner: r})
 }
 
 // Written implements replica.Owner.

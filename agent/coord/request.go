@@ -50,7 +50,10 @@ type ReadOwner interface {
 // CAS is a conditional write: read, decide, write, in isolation from every
 // other CAS of the partition.
 type CAS struct {
-	Command     *row.Command // what the condition looks at; one partition
+	Command *row.Command // what the condition looks at; one partition
+	// Written are the rows that are written but that Command does not read, or
+	// nil: the write has to be newer than these too.
+	Written     *row.Command
 	State       *meta.State
 	Serial      helenus.Consistency
 	Consistency helenus.Consistency
@@ -61,11 +64,12 @@ type CAS struct {
 
 // CASOwner decides a conditional write.
 type CASOwner interface {
-	// Decide looks at the partition as it is and returns the mutation to write,
-	// encoded, with all timestamps at ballot microseconds (its deletions of what
-	// it replaces at ballot-1); nil when the condition does not hold. Like
-	// Partitions it may be called again.
-	Decide(ps row.Partitions, ballotMicros int64) (mutation []byte, err error)
+	// Decide looks at the partition as it is and tells whether the condition
+	// holds. Like Partitions it may be called again.
+	Decide(ps row.Partitions) (applies bool, err error)
+	// Mutation is what to write if it does, encoded, with all timestamps at
+	// ballot microseconds (its deletions of what it replaces at ballot-1).
+	Mutation(ballotMicros int64) ([]byte, error)
 	CASDone(*CAS)
 }
 

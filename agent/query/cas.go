@@ -133,17 +133,18 @@ func (x *execution) conditional(batch bool) error {
 		return err
 	}
 	p := &x.req.Params
-	x.cas = CAS{Command: &m.command, State: x.state, Serial: p.SerialConsistency, Consistency: p.Consistency, Trace: x.req.Trace, Done: x}
+	x.cas = CAS{Command: &m.command, Written: m.writtenCommand(x), State: x.state, Serial: p.SerialConsistency, Consistency: p.Consistency, Trace: x.req.Trace, Done: x}
 	x.engine.opts.Coordinator.CAS(&x.cas)
 	return nil
 }
 
 // casCommand reads the rows that conditions look at, and those whose lists are
 // changed. If conditions look at statics only, it reads the first row: that
-// tells a partition without statics from none.
+// tells a partition without statics from none. What is written but not read it
+// leaves in m.written.
 func (m *modifyRun) casCommand(x *execution) error {
 	t := m.items[0].plan.table
-	m.keys, m.slices, m.asked = m.keys[:0], m.slices[:0], m.asked[:0]
+	m.keys, m.slices, m.asked, m.written = m.keys[:0], m.slices[:0], m.asked[:0], m.written[:0]
 	for i := range m.items {
 		item := &m.items[i]
 		p := item.plan
@@ -161,6 +162,12 @@ func (m *modifyRun) casCommand(x *execution) error {
 		}
 		looks := p.namesRow() && (p.ifExists || p.ifNotExists || p.conditionsOnRows())
 		if !looks && len(p.readsColumns) == 0 {
+			if len(p.ops) == 0 && !p.makesRow && !p.removesRows {
+				continue
+			}
+			if m.written, err = p.where.rowSlices(x, m.written); err != nil {
+				return err
+			}
 			continue
 		}
 		from := len(m.slices)
@@ -180,6 +187,32 @@ func (m *modifyRun) casCommand(x *execution) error {
 	return nil
 }
 
+// writtenCommand reads the rows that a conditional batch writes unseen.
+func (m *modifyRun) writtenCommand(x *execution) *row.Command {
+	if len(m.written) == 0 {
+		return nil
+	}
+	c := &row.Command{Table: m.command.Table, Now: x.nowSeconds, Keys: m.keys}
+	c.Filter.Slices = unitedSlices(m.written)
+	return c
+}
+
+// unitedSlices puts slices in order, those that touch made one.
+func unitedSlices(in []row.Slice) []row.Slice {
+	slices.SortFunc(in, func(a, b row.Slice) int { return bytes.Compare(a.Start, b.Start) })
+	out := in[:0]
+	for _, s := range in {
+		if n := len(out); n > 0 && (out[n-1].End == nil || bytes.Compare(s.Start, out[n-1].End) <= 0) {
+			if s.End == nil || (out[n-1].End != nil && bytes.Compare(s.End, out[n-1].End) > 0) {
+				out[n-1].End = s.End
+			}
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
 // sortedSlices puts slices, of which any two are equal or disjoint, in order.
 func sortedSlices(in []row.Slice) []row.Slice {
 	slices.SortFunc(in, func(a, b row.Slice) int { return bytes.Compare(a.Start, b.Start) })
@@ -187,17 +220,17 @@ func sortedSlices(in []row.Slice) []row.Slice {
 }
 
 // Decide implements CASOwner.
-func (x *execution) Decide(ps row.Partitions, ballotMicros int64) ([]byte, error) {
+func (x *execution) Decide(ps row.Partitions) (bool, error) {
 	m := &x.mod
 	m.found = row.Kept{PartitionKey: m.keys[0]}
 	p, err := row.Visible(ps, &m.command, true, nil).Next()
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	if p != nil {
 		kept, err := row.Keep(p)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		m.found = *kept
 	}
@@ -208,13 +241,16 @@ func (x *execution) Decide(ps row.Partitions, ballotMicros int64) ([]byte, error
 	for m.at = 0; m.at < len(m.items) && applied; m.at++ {
 		x.values = m.items[m.at].values
 		if applied, err = x.holds(m.items[m.at].plan, view); err != nil {
-			return nil, err
+			return false, err
 		}
 	}
 	x.answerConditional(view, applied)
-	if !applied {
-		return nil, nil
-	}
+	return applied, nil
+}
+
+// Mutation implements CASOwner.
+func (x *execution) Mutation(ballotMicros int64) ([]byte, error) {
+	m := &x.mod
 	for m.at = range m.items {
 		m.keepLists(m.keys[0], m.found.Static, schema.Static)
 		for _, u := range m.found.Rows {

@@ -207,7 +207,11 @@ func (f *fakeReplica) CAS(c *CAS) {
 			return
 		}
 		kept := f.selected(c.Command)
-		mutation, err := c.Done.Decide(row.KeptPartitions(false, kept...), f.clock.Micros())
+		applies, err := c.Done.Decide(row.KeptPartitions(false, kept...))
+		var mutation []byte
+		if err == nil && applies {
+			mutation, err = c.Done.Mutation(f.clock.Micros())
+		}
 		if err == nil && mutation != nil {
 			err = f.apply(c.State, mutation)
 		}

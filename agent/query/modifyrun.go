@@ -30,6 +30,7 @@ type modifyRun struct {
 	slices  []row.Slice // of the command
 	cas     *casPlan
 	asked   []row.Slice // the rows that conditions look at
+	written []row.Slice // the rows that a conditional write changes unseen
 	found   row.Kept    // what the command found
 	lists   []currentList
 
