@@ -229,11 +229,16 @@ func TestHeldBack(t *testing.T) {
 			defer nc.Close()
 			go func() { _, _ = io.Copy(io.Discard, nc) }() // until nc is closed
 			send(nc, queries(50, "park "+strings.Repeat("x", 20<<10)))
-			for left := 50; left > 0; {
-				// Above 100 KiB with the fifth of 24 KiB.
-				n := min(5, left)
-				h.complete(h.engine.takeParked(h.T, n)[:n:n])
-				left -= n
+			// Above 100 KiB with the fifth of 24 KiB; below 50 KiB with two left. One
+			// at a time, as the reader goes on while others are being completed.
+			parked := h.engine.takeParked(h.T, 5)
+			for done := 0; done < 50; done++ {
+				h.complete(parked[:1])
+				more := 0
+				if len(parked) == 3 {
+					more = min(3, 50-done-3)
+				}
+				parked = append(parked[1:], h.engine.takeParked(h.T, more)...)
 			}
 			h.wantQuiet()
 		})
