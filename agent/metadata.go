@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"helenus"
 	"helenus/agent/cluster"
@@ -114,7 +115,10 @@ func (m *metadata) Commit(ctx context.Context, c meta.Change) (*meta.State, erro
 	if err != nil {
 		return nil, err
 	}
-	return state, (*Agent)(m).apply(state)
+	if err := (*Agent)(m).apply(state); err != nil {
+		return nil, fmt.Errorf("the change is decided and cannot be taken back, but this node's store could not follow it yet and tries again: %w", err)
+	}
+	return state, nil
 }
 
 // apply makes the store follow a state, and then statements.
@@ -130,18 +134,24 @@ func (a *Agent) apply(state *meta.State) error {
 	}
 }
 
+// followRetry is how long after a failure the store is brought up to date again.
+const followRetry = time.Second
+
 // followSchema brings the store up to date with changes that came by another
-// way than Commit.
+// way than Commit, or that it could not follow then.
 func (a *Agent) followSchema(ctx context.Context) error {
 	for {
 		changed := a.cluster.Changed()
+		var again <-chan time.Time
 		if err := a.apply(a.cluster.State()); err != nil {
-			a.env.Log.Error("the store cannot follow the schema", "error", err)
+			a.env.Log.Error("the store cannot follow the schema yet", "error", err)
+			again = time.After(followRetry)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
+		case <-again:
 		}
 	}
 }

@@ -2,11 +2,13 @@ package store
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 
 	"helenus/internal/cql/schema"
 	"helenus/store/commitlog"
@@ -45,7 +47,29 @@ func (s *Store) openTables() error {
 		s.tables.Store(set) // so that a failure later closes what is open
 	}
 	s.tables.Store(set)
+	s.findLeftOver(set)
 	return nil
+}
+
+// findLeftOver names the folders that belong to no table: a crash while a table
+// was being dropped leaves one, but a copy that somebody put there looks the
+// same, so none is removed.
+func (s *Store) findLeftOver(set *tableSet) {
+	known := map[string]bool{}
+	for _, t := range set.byID {
+		known[t.dir] = true
+	}
+	keyspaces, _ := s.opts.FS.List(s.opts.DataDir) // what cannot be listed has failed before
+	for _, ks := range keyspaces {
+		names, _ := s.opts.FS.List(s.opts.DataDir + "/" + ks)
+		for _, name := range names {
+			dir := s.opts.DataDir + "/" + ks + "/" + name
+			if i := strings.LastIndexByte(name, '-'); i < 0 || len(name)-i-1 != hex.EncodedLen(len(schema.TableID{})) || known[dir] {
+				continue
+			}
+			s.opts.Log.Warn("a folder belongs to no table: it was being dropped when the node went down, or was put there; remove it if nobody needs it", "folder", dir)
+		}
+	}
 }
 
 func (s *Store) openTable(def *schema.Table) (*table, error) {
@@ -60,7 +84,7 @@ func (s *Store) openTable(def *schema.Table) (*table, error) {
 // SetSchema follows a change of the schema: new tables get a folder, changed
 // ones their new definition, dropped ones are forgotten and their files removed.
 // A schema that is not newer than the one known is ignored: it would drop what
-// has come since.
+// has come since. After an error the call can be repeated.
 func (s *Store) SetSchema(sch *schema.Schema, epoch uint64) error {
 	s.change.Lock()
 	defer s.change.Unlock()
@@ -69,18 +93,18 @@ func (s *Store) SetSchema(sch *schema.Schema, epoch uint64) error {
 		return nil
 	}
 	set := &tableSet{schema: sch, epoch: epoch, byID: maps.Clone(old.byID)}
+	fresh, err := s.openNew(sch, old)
+	if err != nil {
+		return err
+	}
+	for _, t := range fresh {
+		set.byID[t.id] = t
+	}
 	for _, def := range storedTables(sch) {
-		if t := set.byID[def.ID]; t != nil {
-			if err := t.setDefinition(def); err != nil {
-				return err
-			}
-			continue
-		}
-		t, err := s.openTable(def)
-		if err != nil {
+		if err := set.byID[def.ID].setDefinition(def); err != nil {
+			closeAll(fresh)
 			return err
 		}
-		set.byID[def.ID] = t
 	}
 	var dropped []*table
 	for _, t := range s.sortedTables() {
@@ -95,6 +119,28 @@ func (s *Store) SetSchema(sch *schema.Schema, epoch uint64) error {
 		errs = append(errs, t.drop())
 	}
 	return errors.Join(errs...)
+}
+
+// openNew opens the tables that old does not know: all or none.
+func (s *Store) openNew(sch *schema.Schema, old *tableSet) (fresh []*table, err error) {
+	for _, def := range storedTables(sch) {
+		if old.byID[def.ID] != nil {
+			continue
+		}
+		t, err := s.openTable(def)
+		if err != nil {
+			closeAll(fresh)
+			return nil, err
+		}
+		fresh = append(fresh, t)
+	}
+	return fresh, nil
+}
+
+func closeAll(ts []*table) {
+	for _, t := range ts {
+		t.close()
+	}
 }
 
 // setDefinition gives the table's rows their new meaning. Writers and readers

@@ -8,6 +8,7 @@ import (
 	"helenus/store/commitlog"
 	"helenus/store/row"
 	"helenus/store/sstable"
+	"helenus/store/vfs"
 )
 
 // replay brings back what the log has and files do not. A table whose memtable
@@ -26,7 +27,9 @@ func (s *Store) replay() error {
 				return m.Err()
 			}
 			if err := s.replayUpdate(r, update, gone); err != nil {
-				return err
+				if err = s.undecodable(r, update, err); err != nil {
+					return err
+				}
 			}
 		}
 	})
@@ -69,6 +72,27 @@ func (s *Store) replayUpdate(r *commitlog.Record, update []byte, gone map[commit
 		return nil // in a file
 	}
 	return t.apply(t.view.active, update)
+}
+
+// undecodable ends the start, or sets the update aside if the operator has
+// decided so. Its checksum was right, so that it is what was written: most
+// likely by another release, or by one with a fault.
+func (s *Store) undecodable(r *commitlog.Record, update []byte, cause error) error {
+	where := fmt.Sprintf("update at segment %d, offset %d", r.Pos.Segment, r.Pos.Offset)
+	if id, _, err := row.PeekUpdate(update); err == nil {
+		if t := s.table(id); t != nil {
+			where += " of table " + t.def.Load().QualifiedName()
+		}
+	}
+	if !s.opts.SetAside {
+		return fmt.Errorf("%s cannot be decoded: %w; with commitlog_replay_errors: set_aside the node starts without it and keeps its bytes in a file beside the log", where, cause)
+	}
+	name := fmt.Sprintf("%s/undecodable-%d-%d.mutation", s.opts.LogDir, r.Pos.Segment, r.Pos.Offset)
+	if err := vfs.WriteFile(s.opts.FS, name, update); err != nil {
+		return fmt.Errorf("%s cannot be decoded (%w) nor set aside: %w", where, cause, err)
+	}
+	s.opts.Log.Error("replay goes on without what cannot be decoded", "what", where, "error", cause, "kept_in", name)
+	return nil
 }
 
 // relieve writes the largest memtable to a file during replay; at is the last

@@ -51,6 +51,9 @@ type Options struct {
 	CacheBytes    int64
 	LogBytesMax   int64 // the oldest tables are flushed when the log grows beyond
 	CommitLog     commitlog.Options
+	// SetAside lets a start go on when an update in the log cannot be decoded:
+	// its bytes are kept in a file beside the log. Without, the start fails.
+	SetAside bool
 	// CompactionThrottle is called before a compaction writes so many more bytes,
 	// and may wait; nil for none.
 	CompactionThrottle func(ctx context.Context, bytes int64) error

@@ -76,8 +76,11 @@ type Config struct {
 	AdminPort               int
 	Metrics                 bool
 	commitLogSyncDecided    bool
-	listenInterface         string
-	rpcInterface            string
+	// CommitLogReplayErrors says what a start does about an update in the log
+	// that cannot be decoded: ReplayStop or ReplaySetAside.
+	CommitLogReplayErrors string
+	listenInterface       string
+	rpcInterface          string
 }
 
 // SyncMode says when a write is acknowledged relative to its fsync.
@@ -88,6 +91,12 @@ const (
 	SyncGroup    SyncMode = "group"    // one fsync for all who wait, then the acknowledgement
 	SyncBatch    SyncMode = "batch"    // an fsync as soon as a write comes, then the acknowledgement
 	SyncPeriodic SyncMode = "periodic" // the acknowledgement first, an fsync each period
+)
+
+// What CommitLogReplayErrors may be.
+const (
+	ReplayStop     = "stop"      // the start fails
+	ReplaySetAside = "set_aside" // its bytes are kept in a file and the start goes on
 )
 
 // shippedSyncPeriod is the period in every cassandra.yaml that was shipped.
@@ -143,6 +152,7 @@ func storage(c *Config) []*setting {
 		enum("commitlog_sync", (*string)(&c.CommitLogSync), string(SyncGroup), string(SyncBatch), string(SyncPeriodic)),
 		duration("commitlog_sync_period", &c.CommitLogSyncPeriod, "10s"),
 		duration("commitlog_sync_group_window", &c.CommitLogSyncGroupWindow, "0ms"),
+		enum("commitlog_replay_errors", &c.CommitLogReplayErrors, ReplayStop, ReplaySetAside),
 		boolean("commitlog_sync_decided", &c.commitLogSyncDecided, "false"),
 		size("commitlog_segment_size", &c.CommitLogSegmentBytes, "32MiB"),
 		size("commitlog_total_space", &c.CommitLogTotalBytes, "8192MiB"),
