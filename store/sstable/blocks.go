@@ -104,7 +104,7 @@ func (f *blockFile) checkStored(offset, size int64) error {
 func (f *blockFile) unpack(i int64, raw, dst []byte) error {
 	offset, size := f.place(i)
 	if f.info == nil {
-		if err := f.sums.check(i*f.blockSize/checksumBlock, raw); err != nil {
+		if err := f.sums.check(i, raw); err != nil {
 			return f.corrupt(offset, err)
 		}
 		if &raw[0] != &dst[0] {
@@ -167,14 +167,20 @@ type readAhead struct {
 	from  int64 // of raw[0] in the file
 	block []byte
 	index int64 // of block; -1: none
+	piece int64 // how much is read at once
+	end   int64 // nothing behind is wanted; 0: up to the file's end
 }
 
 const readAheadBytes = 256 << 10
+
+// limit reads less ahead, and nothing behind end.
+func (r *readAhead) limit(end, piece int64) { r.end, r.piece = end, piece }
 
 func (w *window) open(f *blockFile, o ReadOptions) {
 	w.f, w.buf, w.pos = f, nil, 0
 	w.nonBlocking, w.sequential = o.NonBlocking, o.Sequential
 	w.ahead.raw, w.ahead.index = w.ahead.raw[:0], -1
+	w.ahead.limit(0, readAheadBytes)
 }
 
 func (w *window) close() {
@@ -268,7 +274,11 @@ func (r *readAhead) load(f *blockFile, i int64) ([]byte, error) {
 		size += chunkSumSize
 	}
 	if offset < r.from || offset+size > r.from+int64(len(r.raw)) {
-		n := max(size, min(readAheadBytes, f.stored-offset))
+		n := min(r.piece, f.stored-offset)
+		if r.end > 0 {
+			n = min(n, r.end-offset)
+		}
+		n = max(n, size)
 		if int64(cap(r.raw)) < n {
 			r.raw = make([]byte, n)
 		}

@@ -9,20 +9,31 @@ import (
 	"strings"
 )
 
-// checksumBlock is the unit in which components are checked, and those that are
-// not compressed are read.
-const checksumBlock = 64 << 10
+// checksumBlock is the unit in which a component is checked and, if it is not
+// compressed, read: small where one key is looked for.
+func checksumBlock(c Component) int64 {
+	switch c {
+	case Index:
+		return 4 << 10
+	case Data:
+		return 16 << 10
+	}
+	return 64 << 10
+}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 const (
+	checksumBlockMin = 512
+	checksumBlockMax = 1 << 20
 	checksumsMagic   = "HelenusC"
-	checksumsVersion = 1
+	checksumsVersion = 2
 )
 
 // blockSums are the CRC32Cs of a component's blocks.
 type blockSums struct {
 	bytes int64
+	block int64 // bytes of each but the last
 	sums  []uint32
 }
 
@@ -30,7 +41,11 @@ type blockSums struct {
 type sumWriter struct {
 	out  blockSums
 	crc  uint32
-	fill int
+	fill int64
+}
+
+func newSumWriter(c Component) sumWriter {
+	return sumWriter{out: blockSums{block: checksumBlock(c)}}
 }
 
 // Write implements io.Writer; it never fails.
@@ -42,10 +57,10 @@ func (s *sumWriter) Write(p []byte) (int, error) {
 func (s *sumWriter) add(p []byte) {
 	s.out.bytes += int64(len(p))
 	for len(p) > 0 {
-		k := min(len(p), checksumBlock-s.fill)
+		k := min(int64(len(p)), s.out.block-s.fill)
 		s.crc = crc32.Update(s.crc, castagnoli, p[:k])
 		p = p[k:]
-		if s.fill += k; s.fill == checksumBlock {
+		if s.fill += k; s.fill == s.out.block {
 			s.out.sums = append(s.out.sums, s.crc)
 			s.crc, s.fill = 0, 0
 		}
@@ -60,11 +75,11 @@ func (s *sumWriter) finish() blockSums {
 	return s.out
 }
 
-func blocksOf(size int64) int64 { return (size + checksumBlock - 1) / checksumBlock }
+func (s *blockSums) blocks() int64 { return (s.bytes + s.block - 1) / s.block }
 
 // check compares one block, numbered from 0, with what was written.
 func (s *blockSums) check(i int64, block []byte) error {
-	want := min(int64(checksumBlock), s.bytes-i*checksumBlock)
+	want := min(s.block, s.bytes-i*s.block)
 	if int64(len(block)) != want || i >= int64(len(s.sums)) {
 		return fmt.Errorf("a block of %d bytes", len(block))
 	}
@@ -79,8 +94,8 @@ func (s *blockSums) checkAll(b []byte) (offset int64, err error) {
 		return 0, fmt.Errorf("%d bytes, should be %d", len(b), s.bytes)
 	}
 	for i := range int64(len(s.sums)) {
-		at := i * checksumBlock
-		if err := s.check(i, b[at:min(at+checksumBlock, s.bytes)]); err != nil {
+		at := i * s.block
+		if err := s.check(i, b[at:min(at+s.block, s.bytes)]); err != nil {
 			return at, err
 		}
 	}
@@ -102,6 +117,7 @@ func (c checksums) encode() []byte {
 		s := c[n]
 		dst = appendBlock16(dst, []byte(n))
 		dst = appendU64(dst, uint64(s.bytes))
+		dst = appendU32(dst, uint32(s.block))
 		for _, sum := range s.sums {
 			dst = appendU32(dst, sum)
 		}
@@ -123,17 +139,17 @@ func decodeChecksums(b []byte) (checksums, error) {
 		return nil, fmt.Errorf("version %d", v)
 	}
 	c := checksums{}
-	for range d.count(uint64(d.u16()), 10) {
+	for range d.count(uint64(d.u16()), 14) {
 		name := Component(d.block16())
 		var s blockSums
-		s.bytes = d.i64()
-		if s.bytes < 0 {
-			d.failf("%s of %d bytes", name, s.bytes)
+		s.bytes, s.block = d.i64(), int64(d.u32())
+		if s.bytes < 0 || s.block < checksumBlockMin || s.block > checksumBlockMax {
+			d.failf("%s of %d bytes in blocks of %d", name, s.bytes, s.block)
 		}
 		if d.err != nil {
 			break
 		}
-		for range d.count(uint64(blocksOf(s.bytes)), 4) {
+		for range d.count(uint64(s.blocks()), 4) {
 			s.sums = append(s.sums, d.u32())
 		}
 		c[name] = s
@@ -143,8 +159,8 @@ func decodeChecksums(b []byte) (checksums, error) {
 }
 
 // sumReader sums what can be read.
-func sumReader(r io.ReaderAt, size int64) (blockSums, error) {
-	var w sumWriter
+func sumReader(c Component, r io.ReaderAt, size int64) (blockSums, error) {
+	w := newSumWriter(c)
 	_, err := io.Copy(&w, io.NewSectionReader(r, 0, size))
 	return w.finish(), err
 }

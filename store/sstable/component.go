@@ -27,7 +27,7 @@ func createComponent(fs vfs.FS, dir string, d Descriptor, c Component) (*compone
 	if err != nil {
 		return nil, fmt.Errorf("sstable: create %s: %w", d.File(c), err)
 	}
-	return &componentWriter{file: f, name: d.File(c)}, nil
+	return &componentWriter{file: f, name: d.File(c), sums: newSumWriter(c)}, nil
 }
 
 func (w *componentWriter) write(p []byte) {
@@ -83,11 +83,14 @@ type dataWriter struct {
 	err    error
 }
 
+// crcChunk is the unit of CRC.db, which it names itself.
+const crcChunk = 64 << 10
+
 func newDataWriter(out *componentWriter, c Chunking) (*dataWriter, error) {
 	w := &dataWriter{out: out}
 	if c.Class == "" {
-		w.chunk = make([]byte, 0, checksumBlock)
-		w.crcs = appendU32(nil, checksumBlock)
+		w.chunk = make([]byte, 0, crcChunk)
+		w.crcs = appendU32(nil, crcChunk)
 		return w, nil
 	}
 	codec, err := c.codec()

@@ -23,6 +23,7 @@ const metaMax = 1 << 30
 func Open(o OpenOptions) (*Table, error) {
 	t := &Table{o: o}
 	t.refs.Store(1)
+	t.parts = o.Cache.NextFile()
 	if err := t.open(); err != nil {
 		err = errors.Join(err, t.closeFiles())
 		return nil, fmt.Errorf("sstable: open %v in %s: %w", o.Descriptor, o.Dir, err)
@@ -65,6 +66,10 @@ func (t *Table) open() (err error) {
 		}
 	}
 	t.index.sums, t.data.sums = t.sums[Index], t.sums[Data]
+	t.index.blockSize = t.index.sums.block
+	if t.info == nil {
+		t.data.blockSize = t.data.sums.block
+	}
 	for _, f := range []*blockFile{t.data, t.index} {
 		if c := f.sums.bytes; c != f.stored {
 			return f.corrupt(-1, fmt.Errorf("%d bytes, should be %d", f.stored, c))
@@ -141,7 +146,7 @@ func (t *Table) readMeta() error {
 }
 
 func (t *Table) openFile(c Component) (*blockFile, error) {
-	f := &blockFile{name: t.o.Descriptor.File(c), cache: t.o.Cache, number: t.o.Cache.NextFile(), blockSize: checksumBlock}
+	f := &blockFile{name: t.o.Descriptor.File(c), cache: t.o.Cache, number: t.o.Cache.NextFile()}
 	var err error
 	if f.file, err = t.o.FS.OpenRead(path(t.o.Dir, t.o.Descriptor, c)); err != nil {
 		return nil, err

@@ -32,9 +32,15 @@ func TestNonBlockingReadsOnlyWhatIsCached(t *testing.T) {
 	if got := w.scan(tab, o); got != want {
 		t.Fatal(difference(got, want))
 	}
-	if p, err := tab.Get(key, allRows(), o); err != nil || p == nil {
-		t.Fatal(err)
-	} else {
+	// By key another form of the index is needed than in a scan.
+	if p, err := tab.Get(key, allRows(), o); !errors.Is(err, ErrWouldBlock) || p != nil {
+		t.Fatalf("%v, %v", p, err)
+	}
+	for _, o := range []ReadOptions{{}, o} {
+		p, err := tab.Get(key, allRows(), o)
+		if err != nil || p == nil {
+			t.Fatal(err)
+		}
 		p.Close()
 	}
 	// A partition that began in the cache may end outside of it.

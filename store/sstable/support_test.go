@@ -26,12 +26,13 @@ type world struct {
 	table *schema.Table
 	next  uint64
 	index int // column index size
+	by    token.Partitioner
 }
 
 const dir = "/data"
 
 func newWorld(t testing.TB, table string) *world {
-	w := &world{t: t, fs: vfs.NewMem(), cache: cache.New(budget.New("cache", 8<<20))}
+	w := &world{t: t, fs: vfs.NewMem(), cache: cache.New(budget.New("cache", 8<<20)), by: partitioner}
 	var err error
 	if w.table, err = row.ParseTable(table); err != nil {
 		t.Fatal(err)
@@ -44,13 +45,13 @@ func newWorld(t testing.TB, table string) *world {
 
 func (w *world) options(v Version) WriterOptions {
 	w.next++
-	return WriterOptions{FS: w.fs, Dir: dir, Table: w.table, Partitioner: partitioner,
+	return WriterOptions{FS: w.fs, Dir: dir, Table: w.table, Partitioner: w.by,
 		Descriptor: Descriptor{v, SequenceID(w.next)}, Keys: 100, Bases: DefaultBases(), ColumnIndexBytes: w.index}
 }
 
 func (w *world) parse(text string) []*row.Kept {
 	w.t.Helper()
-	ks, err := row.Parse(w.table, partitioner, text)
+	ks, err := row.Parse(w.table, w.by, text)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -77,7 +78,7 @@ func (w *world) open(d Descriptor) *Table {
 }
 
 func (w *world) tryOpen(d Descriptor) (*Table, error) {
-	return Open(OpenOptions{FS: w.fs, Dir: dir, Descriptor: d, Table: w.table, Partitioner: partitioner, Cache: w.cache})
+	return Open(OpenOptions{FS: w.fs, Dir: dir, Descriptor: d, Table: w.table, Partitioner: w.by, Cache: w.cache})
 }
 
 func printAll(t testing.TB, s *schema.Table, ps row.Partitions) string {

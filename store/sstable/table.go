@@ -46,6 +46,8 @@ type Table struct {
 	refs       atomic.Int32
 	obsolete   atomic.Pointer[func() error]
 	partitions sync.Pool // *partition
+	parts      uint64    // what the cache knows the parts by
+	makers     sync.Pool // *partMaker
 }
 
 // view is the schema in use with the columns of the file related to it.
@@ -112,6 +114,7 @@ func (t *Table) Unref() error {
 		return nil
 	}
 	err := errors.Join(t.data.close(), t.index.close())
+	t.o.Cache.DropFile(t.parts)
 	if remove := t.obsolete.Load(); remove != nil {
 		err = errors.Join(err, (*remove)())
 	}
@@ -191,7 +194,7 @@ func (t *Table) Get(key row.Key, filter *row.Filter, o ReadOptions) (row.Partiti
 		return nil, err
 	}
 	p := t.partition(o)
-	found, err := t.find(p, at, key, filter, v)
+	found, err := t.find(p, at, wanted{key, filter, v})
 	if err != nil || !found {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -214,26 +217,11 @@ func (t *Table) newPartition() *partition {
 	return &partition{t: t, d: d, statics: d}
 }
 
-// find goes through the part of Index between two entries of the summary.
-// Equality of the bytes is enough: a key that is there is in this part.
-func (t *Table) find(p *partition, at int, key row.Key, filter *row.Filter, v *view) (bool, error) {
-	w := &p.index.w
-	end := t.index.size
-	if at+1 < len(t.summary.offsets) {
-		end = t.summary.offsets[at+1]
-	}
-	w.seek(t.summary.offsets[at])
-	var e indexEntry
-	for w.pos < end {
-		if err := readEntry(w, &e, t.data.size); err != nil {
-			return false, err
-		}
-		if string(e.key) == string(key.Bytes) {
-			return true, p.openAt(v, &e, key.Prefix, filter)
-		}
-		w.seek(e.promoted + e.size)
-	}
-	return false, nil
+// wanted is a partition that is looked for.
+type wanted struct {
+	key    row.Key
+	filter *row.Filter
+	view   *view
 }
 
 // SampledPrefixes are the token prefixes of every so-many-th key, ascending, as

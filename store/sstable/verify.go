@@ -26,7 +26,7 @@ func (t *Table) sumAll() error {
 		}
 		size, err := f.Size()
 		if err == nil {
-			t.sums[c], err = sumReader(f, size)
+			t.sums[c], err = sumReader(c, f, size)
 		}
 		f.Close()
 		if err != nil {
@@ -108,16 +108,17 @@ func (t *Table) verifyFile(f vfs.File, c Component, want blockSums) error {
 	if err != nil {
 		return err
 	}
-	got, err := sumReader(f, size)
-	if err != nil {
+	w := sumWriter{out: blockSums{block: want.block}}
+	if _, err := io.Copy(&w, io.NewSectionReader(f, 0, size)); err != nil {
 		return err
 	}
+	got := w.finish()
 	if got.bytes != want.bytes {
 		return t.corrupt(c, -1, fmt.Errorf("%d bytes, should be %d", got.bytes, want.bytes))
 	}
 	for i, s := range got.sums {
 		if s != want.sums[i] {
-			return t.corrupt(c, int64(i)*checksumBlock, fmt.Errorf("checksum mismatch: %08x, should be %08x", s, want.sums[i]))
+			return t.corrupt(c, int64(i)*want.block, fmt.Errorf("checksum mismatch: %08x, should be %08x", s, want.sums[i]))
 		}
 	}
 	return nil
