@@ -2,6 +2,7 @@ package memtable
 
 import (
 	"cmp"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -55,6 +56,30 @@ func TestIndex(t *testing.T) {
 		}
 		if seed%3 == 1 && len(x.leaves) > len(all)/leafSize+1 {
 			t.Fatalf("ascending keys fill %d leaves", len(x.leaves))
+		}
+	}
+}
+
+// TestLowerBound: the guess may be as wrong as it likes.
+func TestLowerBound(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 9))
+	for range 3000 {
+		s := make([]uint64, 1+r.IntN(leafSize))
+		shift := r.IntN(64)
+		for i := range s {
+			s[i] = r.Uint64() >> shift
+		}
+		slices.Sort(s)
+		next := uint64(math.MaxUint64)
+		if r.IntN(2) == 0 {
+			next = s[len(s)-1]
+		}
+		for range 20 {
+			x := s[0] + r.Uint64N(s[len(s)-1]-s[0]+2)
+			want, _ := slices.BinarySearch(s, x)
+			if got := lowerBound(s, x, s[0], next); got != want {
+				t.Fatalf("%d in %v: %d, want %d", x, s, got, want)
+			}
 		}
 	}
 }
