@@ -241,7 +241,7 @@ func tiny(fs vfs.FS, mode commitlog.Mode, r *rand.Rand) Options {
 			}
 		},
 		Budget: budget.New("node", 1<<30), MemtableBytes: 300 << 10, CacheBytes: 1 << 20, LogBytesMax: 48 << 10,
-		CommitLog: commitlog.Options{Mode: mode, SegmentSize: 16 << 10, BlockSize: 1024, BufferSize: 4096, FreeSegmentsMax: 2}}
+		CommitLog: commitlog.Options{Mode: mode, SegmentSize: 16 << 10, BlockSize: 1024, BufferSize: 4096, FreeSegmentsMax: 2, PreparePause: -1}}
 }
 
 // writing is a write that can be waited for.

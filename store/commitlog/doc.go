@@ -12,8 +12,9 @@
 //
 // Completion, not blocking: Append copies the record and returns; one syncer
 // goroutine writes and syncs whole groups, a second one completes all waiters
-// of a group in one call. docs/format/commitlog.md has the bytes and the
-// argument why a torn tail is told from corruption.
+// of a group in one call, and a third has the next file ready.
+// docs/format/commitlog.md has the bytes and the argument why a torn tail is
+// told from corruption.
 package commitlog
 
 import (
@@ -83,6 +84,11 @@ type Options struct {
 	// default of 8, negative none.
 	FreeSegmentsMax int
 
+	// PreparePause is the pause between two pieces of a segment's file that is
+	// written full of zeros ahead of its use (Group and Batch); default 2 ms,
+	// negative: no file is prepared.
+	PreparePause time.Duration
+
 	// OnSynced completes all waiters of one sync. ws is reused after the call.
 	// It runs on a goroutine of the log and may append, but must not wait for
 	// another waiter or for Close. Default: call Synced of each.
@@ -95,6 +101,8 @@ const (
 	defaultBufferSize  = 4 << 20
 	defaultPeriod      = 10 * time.Second
 	defaultFreeMax     = 8
+
+	defaultPreparePause = 2 * time.Millisecond
 
 	minBlocks     = 8
 	minBlockSize  = 512
@@ -110,6 +118,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.BlockSize = cmp.Or(o.BlockSize, defaultBlockSize)
 	o.BufferSize = cmp.Or(o.BufferSize, min(defaultBufferSize, o.SegmentSize/2))
 	o.Period = cmp.Or(o.Period, defaultPeriod)
+	o.PreparePause = cmp.Or(o.PreparePause, defaultPreparePause)
 	o.FreeSegmentsMax = max(0, cmp.Or(o.FreeSegmentsMax, defaultFreeMax))
 	if o.OnSynced == nil {
 		o.OnSynced = completeEach

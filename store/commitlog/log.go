@@ -46,6 +46,8 @@ type Log struct {
 	complete  chan struct{} // capacity 1: the completer has
 	stopped   chan struct{} // closed when the syncer has returned
 	completed chan struct{} // closed when the completer has returned
+	prepare   chan struct{} // capacity 1: a file may have to be prepared
+	prepared  chan struct{} // closed when the preparer has returned
 
 	active *slot // the syncer's: the file of the segment being written
 	found  found // Open's, for Replay
@@ -401,6 +403,7 @@ func (l *Log) Close() error {
 	l.mu.Unlock()
 	<-l.stopped
 	<-l.completed
+	<-l.prepared
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {

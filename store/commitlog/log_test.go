@@ -397,3 +397,32 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 	}
 	must(t, l.Close())
 }
+
+// TestPrepared: in time the next segment finds a file that is ready, and Close
+// does not wait for one that is not.
+func TestPrepared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		opts := tiny(commitlog.Group)
+		opts.FreeSegmentsMax, opts.PreparePause = -1, time.Second
+		l := open(t, mem, opts)
+		for range 40 {
+			w := newWaiter()
+			_, err := l.Append([]commitlog.TableID{table(1)}, w, make([]byte, 900))
+			must(t, err)
+			must(t, w.wait())
+			time.Sleep(2 * time.Second)
+		}
+		s := l.Stats()
+		if s.LiveSegments < 5 || int(s.Recycled) != s.LiveSegments-1 {
+			t.Errorf("%d of %d segments found a file", s.Recycled, s.LiveSegments)
+		}
+		must(t, l.Close())
+		l, all, _, err := replay(mem.CrashNone(), opts)
+		must(t, err)
+		if len(all) != 40 {
+			t.Errorf("%d records", len(all))
+		}
+		must(t, l.Close())
+	})
+}

@@ -32,7 +32,8 @@ func Open(fs vfs.FS, dir string, opts Options) (*Log, error) {
 	}
 	l := &Log{fs: fs, dir: dir, opts: opts, nextSlot: 1,
 		wake: make(chan struct{}, 1), complete: make(chan struct{}, 1),
-		stopped: make(chan struct{}), completed: make(chan struct{})}
+		stopped: make(chan struct{}), completed: make(chan struct{}),
+		prepare: make(chan struct{}, 1), prepared: make(chan struct{})}
 	l.space = sync.NewCond(&l.mu)
 	if err := fs.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("commitlog: open: %w", err)

@@ -208,6 +208,11 @@ func (l *Log) start(live []*segment, last Position) {
 	l.replayed = true
 	go l.run()
 	go l.runCompleter()
+	if l.opts.Mode == Periodic || l.opts.PreparePause < 0 { // Periodic syncs seldom
+		close(l.prepared)
+	} else {
+		go l.runPreparer()
+	}
 }
 
 // scanner reads the records of one segment.

@@ -88,7 +88,11 @@ func (l *Log) openSegment(seg *segment) error {
 	l.mu.Lock()
 	s.seg, seg.slot = seg, s
 	l.mu.Unlock()
-	return l.freeBefore(seg.firstLive)
+	if err := l.freeBefore(seg.firstLive); err != nil {
+		return err
+	}
+	notify(l.prepare)
+	return nil
 }
 
 // takeSlot finds a file to overwrite, or makes one.

@@ -17,7 +17,7 @@ const dir = "log"
 
 // tiny makes segments of eight blocks, so that everything happens soon.
 func tiny(mode commitlog.Mode) commitlog.Options {
-	return commitlog.Options{Mode: mode, SegmentSize: 4096, BlockSize: 512, BufferSize: 1500, FreeSegmentsMax: 2}
+	return commitlog.Options{Mode: mode, SegmentSize: 4096, BlockSize: 512, BufferSize: 1500, FreeSegmentsMax: 2, PreparePause: -1}
 }
 
 func table(n int) commitlog.TableID { return commitlog.TableID{0: 0xAA, 15: byte(n)} }
