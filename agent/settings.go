@@ -16,6 +16,9 @@ import (
 func storeOptions(a *Agent, p token.Partitioner) store.Options {
 	cfg := &a.cfg
 	log := commitlog.Options{SegmentSize: int(cfg.CommitLogSegmentBytes), GroupWindow: cfg.CommitLogSyncGroupWindow, Period: cfg.CommitLogSyncPeriod}
+	// As many segments as the log may have are kept for overwriting: in the long
+	// run none has to be made.
+	log.FreeSegmentsMax = max(1, int(cfg.CommitLogTotalBytes/max(1, cfg.CommitLogSegmentBytes)))
 	switch cfg.CommitLogSync {
 	case config.SyncBatch:
 		log.Mode = commitlog.Batch

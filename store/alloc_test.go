@@ -24,6 +24,7 @@ type warmed struct {
 	t         testing.TB
 	store     *store.Store
 	def       *schema.Table
+	log       commitlog.Options
 	mutations [][]byte
 	commands  []row.Command
 	write     store.Write
@@ -45,14 +46,8 @@ func newWarmedRows(t testing.TB, fs vfs.FS, dir string, log commitlog.Options, r
 	}
 	def.Keyspace = "ks"
 	w := &warmed{rows: rows, t: t, def: def, written: make(chan error, 1)}
-	sch := schema.New(map[string]*schema.Keyspace{"ks": {Name: "ks", Tables: map[string]*schema.Table{def.Name: def}}})
-	log.SegmentSize = 4 << 20
-	w.store, err = store.Open(store.Options{FS: fs, DataDir: dir + "/data", LogDir: dir + "/log", Partitioner: token.Murmur3Partitioner{},
-		Log: slog.New(slog.DiscardHandler), Now: time.Now, Rand: func([]byte) {}, Budget: budget.New("test", 1<<30),
-		MemtableBytes: 1 << 28, CacheBytes: 1 << 28, CommitLog: log, ManualCompaction: true}, sch, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.log = log
+	w.reopen(fs, dir)
 	t.Cleanup(func() {
 		if err := w.store.Close(); err != nil {
 			t.Error(err)
@@ -60,6 +55,21 @@ func newWarmedRows(t testing.TB, fs vfs.FS, dir string, log commitlog.Options, r
 	})
 	w.fill()
 	return w
+}
+
+// reopen opens the store, with what is there.
+func (w *warmed) reopen(fs vfs.FS, dir string) {
+	w.t.Helper()
+	sch := schema.New(map[string]*schema.Keyspace{"ks": {Name: "ks", Tables: map[string]*schema.Table{w.def.Name: w.def}}})
+	log := w.log
+	log.SegmentSize = 4 << 20
+	var err error
+	w.store, err = store.Open(store.Options{FS: fs, DataDir: dir + "/data", LogDir: dir + "/log", Partitioner: token.Murmur3Partitioner{},
+		Log: slog.New(slog.DiscardHandler), Now: time.Now, Rand: func([]byte) {}, Budget: budget.New("test", 1<<30),
+		MemtableBytes: 1 << 28, CacheBytes: 1 << 28, CommitLog: log, ManualCompaction: true}, sch, 1)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *warmed) fill() {

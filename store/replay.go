@@ -1,9 +1,13 @@
 package store
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
+	"sync"
 
 	"helenus/store/commitlog"
 	"helenus/store/row"
@@ -16,30 +20,16 @@ import (
 // before a compaction can see that file (see flushGeneration).
 func (s *Store) replay() error {
 	started := s.opts.Now()
-	gone := make(map[commitlog.TableID]commitlog.Position)
-	stats, err := s.log.Replay(func(r *commitlog.Record) error {
-		for m := row.ReadMutation(r.Payload); ; {
-			update, ok := m.Next()
-			if !ok && m.Err() == nil && s.memory.over() {
-				return s.relieve(r.Pos) // between two records, never within one
-			}
-			if !ok {
-				return m.Err()
-			}
-			if err := s.replayUpdate(r, update, gone); err != nil {
-				if err = s.undecodable(r, update, err); err != nil {
-					return err
-				}
-			}
-		}
-	})
+	r := newReplayer(s)
+	stats, err := s.log.Replay(r.record)
+	err = errors.Join(err, r.close())
 	if err != nil {
 		return fmt.Errorf("store: replay: %w", err)
 	}
 	// What belongs to tables that were dropped would hold the log back for ever.
-	ids := slices.SortedFunc(maps.Keys(gone), func(a, b commitlog.TableID) int { return slices.Compare(a[:], b[:]) })
+	ids := slices.SortedFunc(maps.Keys(r.gone), func(a, b commitlog.TableID) int { return slices.Compare(a[:], b[:]) })
 	for _, id := range ids {
-		if err := s.log.Discard(id, gone[id], nil); err != nil {
+		if err := s.log.Discard(id, r.gone[id], nil); err != nil {
 			return fmt.Errorf("store: replay: %w", err)
 		}
 	}
@@ -58,27 +48,159 @@ func (s *Store) replay() error {
 	return nil
 }
 
-func (s *Store) replayUpdate(r *commitlog.Record, update []byte, gone map[commitlog.TableID]commitlog.Position) error {
-	id, _, err := row.PeekUpdate(update)
-	if err != nil {
-		return err
+// replayer applies the updates of the log. Their order does not matter, so that
+// workers share them in batches; the log is read and checked meanwhile.
+type replayer struct {
+	s        *Store
+	gone     map[commitlog.TableID]commitlog.Position // tables that there are no more
+	batch    *replayBatch
+	batchMax int
+	work     chan *replayBatch
+	workers  sync.WaitGroup
+	busy     sync.WaitGroup // batches that are not applied yet
+	free     sync.Pool      // *replayBatch
+
+	mu  sync.Mutex
+	err error // guarded by mu: the first of a worker
+}
+
+// replayBatch is some updates, copied: the log uses its buffer again.
+type replayBatch struct {
+	bytes   []byte
+	updates []replayUpdate
+}
+
+type replayUpdate struct {
+	t    *table
+	pos  commitlog.Position
+	from int // in bytes, up to the next one's
+}
+
+// replayBatchBytes is what goes to a worker at once; a store with little memory
+// for memtables takes smaller ones, and is its own worker.
+const replayBatchBytes = 64 << 10
+
+func newReplayer(s *Store) *replayer {
+	r := &replayer{s: s, gone: make(map[commitlog.TableID]commitlog.Position), batch: new(replayBatch)}
+	r.batchMax = int(min(replayBatchBytes, s.memory.limit/256))
+	if n := runtime.GOMAXPROCS(0); n > 1 && r.batchMax == replayBatchBytes {
+		r.work = make(chan *replayBatch, n)
+		for range n {
+			r.workers.Go(func() {
+				for b := range r.work {
+					r.apply(b)
+					r.busy.Done()
+				}
+			})
+		}
 	}
-	t := s.table(id)
-	if t == nil {
-		gone[commitlog.TableID(id)] = r.Pos
+	return r
+}
+
+// record takes one record of the log.
+func (r *replayer) record(rec *commitlog.Record) error {
+	for m := row.ReadMutation(rec.Payload); ; {
+		update, ok := m.Next()
+		if !ok {
+			if m.Err() != nil {
+				return m.Err()
+			}
+			break
+		}
+		if err := r.add(rec, update); err != nil {
+			return err
+		}
+	}
+	if len(r.batch.bytes) < r.batchMax {
 		return nil
 	}
-	if r.Covered(commitlog.TableID(id)) {
+	r.send()
+	if r.s.memory.over() { // between two records, never within one
+		r.busy.Wait()
+		if err := r.failure(); err != nil {
+			return err
+		}
+		return r.s.relieve(rec.Pos)
+	}
+	return r.failure()
+}
+
+func (r *replayer) add(rec *commitlog.Record, update []byte) error {
+	id, _, err := row.PeekUpdate(update)
+	if err != nil {
+		return r.s.undecodable(rec.Pos, update, err)
+	}
+	t := r.s.table(id)
+	if t == nil {
+		r.gone[commitlog.TableID(id)] = rec.Pos
+		return nil
+	}
+	if rec.Covered(commitlog.TableID(id)) {
 		return nil // in a file
 	}
-	return t.apply(t.view.active, update)
+	b := r.batch
+	b.updates = append(b.updates, replayUpdate{t, rec.Pos, len(b.bytes)})
+	b.bytes = append(b.bytes, update...)
+	return nil
+}
+
+// send hands the batch to a worker.
+func (r *replayer) send() {
+	b := r.batch
+	if r.work == nil {
+		r.apply(b)
+	} else {
+		r.busy.Add(1)
+		r.work <- b
+	}
+	if r.batch, _ = r.free.Get().(*replayBatch); r.batch == nil {
+		r.batch = new(replayBatch)
+	}
+}
+
+func (r *replayer) apply(b *replayBatch) {
+	for i, u := range b.updates {
+		to := len(b.bytes)
+		if i+1 < len(b.updates) {
+			to = b.updates[i+1].from
+		}
+		update := b.bytes[u.from:to:to]
+		err := u.t.apply(u.t.view.active, update)
+		if err != nil {
+			err = r.s.undecodable(u.pos, update, err)
+		}
+		if err != nil {
+			r.mu.Lock()
+			r.err = cmp.Or(r.err, err)
+			r.mu.Unlock()
+			break
+		}
+	}
+	b.bytes, b.updates = b.bytes[:0], b.updates[:0]
+	r.free.Put(b)
+}
+
+func (r *replayer) failure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+// close applies what is left.
+func (r *replayer) close() error {
+	r.send()
+	if r.work != nil {
+		close(r.work)
+	}
+	r.workers.Wait()
+	return r.failure()
 }
 
 // undecodable ends the start, or sets the update aside if the operator has
 // decided so. Its checksum was right, so that it is what was written: most
 // likely by another release, or by one with a fault.
-func (s *Store) undecodable(r *commitlog.Record, update []byte, cause error) error {
-	where := fmt.Sprintf("update at segment %d, offset %d", r.Pos.Segment, r.Pos.Offset)
+func (s *Store) undecodable(pos commitlog.Position, update []byte, cause error) error {
+	where := fmt.Sprintf("update at segment %d, offset %d", pos.Segment, pos.Offset)
 	if id, _, err := row.PeekUpdate(update); err == nil {
 		if t := s.table(id); t != nil {
 			where += " of table " + t.def.Load().QualifiedName()
@@ -87,7 +209,7 @@ func (s *Store) undecodable(r *commitlog.Record, update []byte, cause error) err
 	if !s.opts.SetAside {
 		return fmt.Errorf("%s cannot be decoded: %w; with commitlog_replay_errors: set_aside the node starts without it and keeps its bytes in a file beside the log", where, cause)
 	}
-	name := fmt.Sprintf("%s/undecodable-%d-%d.mutation", s.opts.LogDir, r.Pos.Segment, r.Pos.Offset)
+	name := fmt.Sprintf("%s/undecodable-%d-%d.mutation", s.opts.LogDir, pos.Segment, pos.Offset)
 	if err := vfs.WriteFile(s.opts.FS, name, update); err != nil {
 		return fmt.Errorf("%s cannot be decoded (%w) nor set aside: %w", where, cause, err)
 	}

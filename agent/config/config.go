@@ -155,7 +155,7 @@ func storage(c *Config) []*setting {
 		enum("commitlog_replay_errors", &c.CommitLogReplayErrors, ReplayStop, ReplaySetAside),
 		boolean("commitlog_sync_decided", &c.commitLogSyncDecided, "false"),
 		size("commitlog_segment_size", &c.CommitLogSegmentBytes, "32MiB"),
-		size("commitlog_total_space", &c.CommitLogTotalBytes, "8192MiB"),
+		size("commitlog_total_space", &c.CommitLogTotalBytes, "512MiB"),
 		auto(size("max_mutation_size", &c.MutationBytesMax, "auto")),
 		auto(size("memtable_heap_space", &c.MemtableHeapBytes, "auto")),
 		auto(size("memtable_offheap_space", &c.MemtableOffHeapBytes, "auto")),

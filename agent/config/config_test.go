@@ -35,7 +35,7 @@ func TestDefaults(t *testing.T) {
 		BroadcastRPCAddress: "localhost", StoragePort: 7000, SSLStoragePort: 7001, NativePort: 9042, StartNative: true,
 		AllowOlderProtocols: true, DataDirectories: []string{"/var/lib/helenus/data"},
 		CommitLogDirectory: "/var/lib/helenus/commitlog", CommitLogSync: SyncGroup, CommitLogSyncPeriod: 10 * time.Second,
-		CommitLogSegmentBytes: 32 << 20, CommitLogTotalBytes: 8 << 30, CommitLogReplayErrors: ReplayStop, MutationBytesMax: 16 << 20, ColumnIndexBytes: 4 << 10,
+		CommitLogSegmentBytes: 32 << 20, CommitLogTotalBytes: 512 << 20, CommitLogReplayErrors: ReplayStop, MutationBytesMax: 16 << 20, ColumnIndexBytes: 4 << 10,
 		ConcurrentReads: 32, CompactionBytesPerSec: 64 << 20, AutoSnapshot: true, DefaultKeyspaceRF: 1,
 		RequestTimeout: 10 * time.Second, ReadTimeout: 5 * time.Second, RangeTimeout: 10 * time.Second,
 		WriteTimeout: 2 * time.Second, CounterWriteTimeout: 5 * time.Second, CASTimeout: 1800 * time.Millisecond,
