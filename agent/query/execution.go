@@ -65,7 +65,7 @@ func (x *execution) trim() {
 		*m = modifyRun{}
 	}
 	m.lists, m.found = m.lists[:0], row.Kept{}
-	if r := &x.sel; cap(r.view.scratch) > keptMax || cap(r.slices) > keptMax {
+	if r := &x.sel; cap(r.view.scratch) > keptMax || cap(r.slices) > keptMax || r.live.Kept() > keptMax/16 {
 		*r = selectRun{}
 	}
 }

@@ -19,6 +19,7 @@ type selectRun struct {
 	slices  []row.Slice // of the command
 	filters []boundFilter
 	view    rowView
+	live    row.View
 
 	rowsMax      int // the statement's LIMIT less what earlier pages gave
 	perPartition int
@@ -223,9 +224,9 @@ func (r *selectRun) begin(x *execution) {
 func (r *selectRun) consume(x *execution, ps row.Partitions) error {
 	r.begin(x)
 	r.scan = row.Scan{TombstonesMax: x.engine.opts.Limits.TombstoneFail}
-	live := row.Visible(ps, &r.command, r.plan.staticRow, &r.scan)
+	r.live.Reset(ps, &r.command, r.plan.staticRow, &r.scan)
 	for !r.full() {
-		p, err := live.Next()
+		p, err := r.live.Next()
 		if err != nil {
 			return err
 		}

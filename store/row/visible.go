@@ -56,11 +56,25 @@ type visibleRow struct {
 // only has live statics counts as one row: what CQL wants where no clustering
 // is restricted. scan may be nil.
 func Visible(ps Partitions, c *Command, staticCounts bool, scan *Scan) *View {
+	v := new(View)
+	v.Reset(ps, c, staticCounts, scan)
+	return v
+}
+
+// Reset makes a View of other partitions, as Visible does, and keeps the room
+// it has for cells.
+func (v *View) Reset(ps Partitions, c *Command, staticCounts bool, scan *Scan) {
 	if scan == nil {
 		scan = new(Scan)
 	}
-	return &View{c: c, staticCounts: staticCounts, scan: scan, ps: ps}
+	cells, statics, buf := v.row.cells, v.static.cells, v.buf
+	*v = View{c: c, staticCounts: staticCounts, scan: scan, ps: ps, buf: buf[:0]}
+	v.row.cells, v.static.cells = cells[:0], statics[:0]
 }
+
+// Kept is how many cells and slices a View has room for: what is used again must
+// not stay large for ever.
+func (v *View) Kept() int { return cap(v.row.cells) + cap(v.static.cells) + cap(v.buf) }
 
 // Next implements Partitions. The Partition's own Next yields rows only.
 func (v *View) Next() (Partition, error) {
