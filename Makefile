@@ -9,7 +9,7 @@ GORELEASER := github.com/goreleaser/goreleaser/v2@v2.14.0
 PKG        ?= ./...
 FUZZTIME   ?= 30s
 
-.PHONY: up down build test check bench fuzz lint dist clients sim
+.PHONY: up down build test check bench bench-store fuzz lint dist clients sim
 
 # A node on this machine, in the background; again is harmless.
 up: build
@@ -39,6 +39,12 @@ lint:
 
 bench:
 	go test -run '^$$' -bench . -benchmem -count $(or $(COUNT),10) $(PKG)
+
+# The storage engine beside Pebble, about five minutes; sizes: docs/benchmarks.md.
+# A module of its own: Pebble is no dependency of Helenus. With a C compiler
+# Pebble keeps its cache outside of Go's heap, as it is meant to.
+bench-store:
+	CGO_ENABLED=$(if $(shell command -v cc),1,0) go -C internal/benchstore run .
 
 # Real clients (Python driver, cqlsh, gocql) against a node; needs Python.
 clients:

@@ -20,8 +20,9 @@ var doors = map[string][]string{
 	"github.com/shirou/gopsutil/v3":               {"agent/admin"},
 	"github.com/prometheus/client_golang":         {"internal/metrics"},
 	"gopkg.in/inf.v0":                             {"internal/cql/types", "agent/query"},
-	"github.com/cockroachdb/datadriven":           {"*"}, // tests only, see testOnly
-	"github.com/apache/cassandra-gocql-driver/v2": {"*"}, // tests only
+	"github.com/cockroachdb/datadriven":           {"*"},                   // tests only, see testOnly
+	"github.com/apache/cassandra-gocql-driver/v2": {"*"},                   // tests only
+	"github.com/cockroachdb/pebble/v2":            {"internal/benchstore"}, // a module of its own, for comparison
 	"github.com/google/uuid":                      {"*"},
 	"golang.org/x/sys":                            {"*"},
 	"golang.org/x/sync":                           {"*"},
