@@ -26,12 +26,12 @@ type comparison struct {
 }
 
 // compare runs the whole plan and prints the tables.
-func compare(p plan, out io.Writer) error {
+func compare(p plan, out io.Writer) (err error) {
 	dir, err := os.MkdirTemp(p.dir, "benchstore")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	fmt.Fprintf(out, "%s, %d CPUs, %s, Pebble %s, CGO_ENABLED=%s. %d rows of %d bytes (%d MB), cache %d MiB, memtable %d MiB, blocks of %d KiB, %d rounds.\n",
 		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.Version(), moduleVersion("github.com/cockroachdb/pebble/v2"),
 		buildSetting("CGO_ENABLED"), p.rows, userBytes, p.rows*userBytes/1e6, p.cache>>20, p.memtable>>20, p.block>>10, p.rounds)
