@@ -1,6 +1,8 @@
 package store
 
 import (
+	"math"
+
 	"helenus/store/row"
 	"helenus/store/sstable"
 )
@@ -33,11 +35,13 @@ func (s *Store) Read(c *row.Command, mode ReadMode) (row.Partitions, error) {
 	s.stats.Reads.Add(1)
 	if c.Keys == nil {
 		r := &scanReading{reading: reading{t: t, c: c, v: v, mode: mode}}
+		r.plan(c.Table)
 		r.scan()
 		return r, nil
 	}
 	r := s.keyReadings.Get().(*keyReading)
 	r.t, r.c, r.v, r.mode = t, c, v, mode
+	r.plan(c.Table)
 	return r, nil
 }
 
@@ -51,10 +55,15 @@ type reading struct {
 	merger row.Merger
 	parts  []row.Partition
 	slices []row.Slice
+
+	plain  bool // see plan
+	wants  int  // regular columns
+	founds []found
+	hash   sstable.KeyHash // of the key at hand
 }
 
 func (r *reading) options() sstable.ReadOptions {
-	return sstable.ReadOptions{NonBlocking: r.mode == NonBlocking, Table: r.c.Table}
+	return sstable.ReadOptions{NonBlocking: r.mode == NonBlocking, Table: r.c.Table, Hash: &r.hash}
 }
 
 // get merges one partition from memory and files; nil when there is nothing.
@@ -69,19 +78,44 @@ func (r *reading) get(k row.Key) (row.Partition, error) {
 	if err := r.getFrom(r.v.active, k); err != nil {
 		return nil, err
 	}
-	for _, file := range r.v.files {
-		p, err := file.Get(k, &r.filter, r.options())
-		if err != nil {
-			return nil, r.abandon(err)
-		}
-		if p != nil {
-			r.parts = append(r.parts, p)
-		}
+	if err := r.getFromFiles(k); err != nil {
+		return nil, r.abandon(err)
 	}
 	if len(r.parts) == 0 {
 		return nil, nil
 	}
 	return r.merger.Reset(r.filter.Reversed, r.parts), nil
+}
+
+// getFromFiles looks into the files, the one with the latest timestamp first,
+// until what has been found settles the rest.
+func (r *reading) getFromFiles(k row.Key) error {
+	if len(r.v.files) == 0 {
+		return nil
+	}
+	r.hash = sstable.HashKey(k.Bytes)
+	r.founds = r.founds[:0]
+	looked, upTo := 0, int64(math.MinInt64)
+	for _, file := range r.v.files {
+		for ; r.plain && looked < len(r.parts); looked++ {
+			p, to, err := r.settled(r.parts[looked])
+			if err != nil {
+				return err
+			}
+			r.parts[looked], upTo = p, max(upTo, to)
+		}
+		if upTo > file.Meta().MaxTimestamp {
+			break
+		}
+		p, err := file.Get(k, &r.filter, r.options())
+		if err != nil {
+			return err
+		}
+		if p != nil {
+			r.parts = append(r.parts, p)
+		}
+	}
+	return nil
 }
 
 func (r *reading) getFrom(g *generation, k row.Key) error {
@@ -162,6 +196,7 @@ func (r *keyReading) Close() error {
 	s := r.t.store
 	r.v.release()
 	clear(r.parts)
+	clear(r.founds)
 	r.t, r.c, r.v, r.filter, r.next = nil, nil, nil, row.Filter{}, 0
 	s.keyReadings.Put(r)
 	return err

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -49,7 +51,7 @@ type view struct {
 	refs     atomic.Int32
 	active   *generation
 	flushing []*generation
-	files    []*sstable.Table
+	files    []*sstable.Table // the latest timestamp first
 }
 
 // generation is a memtable and the writes that are on their way into it.
@@ -116,6 +118,8 @@ func (t *table) replace(make func(old *view) *view) {
 	old := t.view
 	v := make(old)
 	v.t = t
+	v.files = slices.Clone(v.files)
+	slices.SortStableFunc(v.files, func(a, b *sstable.Table) int { return cmp.Compare(b.Meta().MaxTimestamp, a.Meta().MaxTimestamp) })
 	v.refs.Store(1)
 	v.active.m.Ref()
 	for _, g := range v.flushing {

@@ -89,6 +89,7 @@ func (c *Cache) Get(k Key) (Handle, bool) {
 		return Handle{}, false
 	}
 	s.hits++
+	s.use[s.slabs[s.slots[i].slab].class-classMin].hits++
 	h := s.pinLocked(i)
 	s.mu.Unlock()
 	return h, true

@@ -7,7 +7,9 @@ import (
 
 // shard is one part of the cache under one lock. Slabs are cut into blocks of
 // one size class each; eviction is CLOCK within a class, and a class that
-// evicts much takes slabs from the others, so that the shares follow demand.
+// evicts much takes a slab from the one that makes the least of its own: the
+// fewest hits for each slab. So what is small and often needed (the parts of an
+// index) is not driven out by what is large (chunks of data).
 type shard struct {
 	mu    sync.Mutex
 	cache *Cache
@@ -20,6 +22,7 @@ type shard struct {
 	free    [slabClasses][]int32
 	hands   [slabClasses]hand
 	thief   int // which slab was last looked at for taking
+	use     [slabClasses]use
 
 	hits, misses, evictions uint64
 }
@@ -36,6 +39,15 @@ type slot struct {
 	cached bool // in entries
 	recent bool // CLOCK's second chance
 }
+
+// use is what a class makes of its memory.
+type use struct {
+	slabs int
+	hits  int // of late: halved now and then
+}
+
+// worse tells whether a slab of u gives fewer hits than one of o.
+func (u use) worse(o use) bool { return u.hits*o.slabs < o.hits*u.slabs }
 
 type slab struct {
 	mem   []byte
@@ -55,6 +67,7 @@ func (s *shard) init(c *Cache) {
 	s.slots, s.unused, s.slabs = nil, nil, nil
 	s.free = [slabClasses][]int32{}
 	s.hands = [slabClasses]hand{}
+	s.use = [slabClasses]use{}
 }
 
 // classOf gives the exponent of the block size for size bytes.
@@ -81,6 +94,9 @@ func (s *shard) allocLocked(class int) int32 {
 			h.evictions = 0
 			if !s.takeSlabLocked(class) && !s.evictLocked(class) {
 				return noSlot
+			}
+			for i := range s.use {
+				s.use[i].hits /= 2
 			}
 		}
 	}
@@ -111,6 +127,7 @@ func (s *shard) growLocked(class int) bool {
 func (s *shard) cutLocked(index, class int) {
 	sl := &s.slabs[index]
 	sl.class, sl.slots = class, sl.slots[:0]
+	s.use[class-classMin].slabs++
 	for off := 0; off < len(sl.mem); off += 1 << class {
 		var i int32
 		if n := len(s.unused); n > 0 {
@@ -178,14 +195,41 @@ func (s *shard) freeLocked(i int32) {
 	s.free[c] = append(s.free[c], i)
 }
 
-// takeSlabLocked empties a slab of another class that nobody pins, and cuts it
-// anew. Slabs are visited in turn, so each class gives in proportion to what
-// it has.
+// takeSlabLocked empties a slab that nobody pins, of a class that makes less of
+// it, and cuts it anew.
 func (s *shard) takeSlabLocked(class int) bool {
+	var tried [slabClasses]bool
+	tried[class-classMin] = true
+	for range s.use {
+		worst := -1
+		for c, u := range s.use {
+			if !tried[c] && u.slabs > 0 && (worst < 0 || u.worse(s.use[worst])) {
+				worst = c
+			}
+		}
+		if worst < 0 {
+			break
+		}
+		// What nobody hits is free to take, and a class without a slab cannot have
+		// hits yet.
+		mine, least := s.use[class-classMin], s.use[worst]
+		if mine.slabs > 0 && least.hits > 0 && !least.worse(mine) {
+			break
+		}
+		if s.takeFromLocked(worst+classMin, class) {
+			return true
+		}
+		tried[worst] = true
+	}
+	return false
+}
+
+// takeFromLocked takes one of the slabs of a class, in turn.
+func (s *shard) takeFromLocked(from, class int) bool {
 	for range s.slabs {
 		s.thief = (s.thief + 1) % len(s.slabs)
 		sl := &s.slabs[s.thief]
-		if sl.class == class || s.pinnedLocked(sl) {
+		if sl.class != from || s.pinnedLocked(sl) {
 			continue
 		}
 		for _, i := range sl.slots {
@@ -194,7 +238,8 @@ func (s *shard) takeSlabLocked(class int) bool {
 				s.dropLocked(i)
 			}
 		}
-		old := sl.class - classMin
+		old := from - classMin
+		s.use[old].slabs--
 		kept := s.free[old][:0]
 		for _, i := range s.free[old] {
 			if int(s.slots[i].slab) != s.thief {

@@ -91,6 +91,28 @@ func (f *blockFile) load(i int64, dst []byte) error {
 	return f.unpack(i, raw, dst)
 }
 
+// span reads the bytes between two positions of a file that is not compressed,
+// past the cache, into room that grows as needed.
+func (f *blockFile) span(from, to int64, room *[]byte) ([]byte, error) {
+	first := from / f.blockSize
+	start := first * f.blockSize
+	end := min((to+f.blockSize-1)/f.blockSize*f.blockSize, f.size)
+	if n := int(end - start); cap(*room) < n {
+		*room = make([]byte, n)
+	}
+	b := (*room)[:end-start]
+	if err := f.readAt(b, start); err != nil {
+		return nil, err
+	}
+	for i := first; i*f.blockSize < end; i++ {
+		block := b[i*f.blockSize-start:][:f.blockLen(i)]
+		if err := f.unpack(i, block, block); err != nil {
+			return nil, err
+		}
+	}
+	return b[from-start : to-start], nil
+}
+
 // checkStored bounds what a damaged table of offsets can make us allocate.
 func (f *blockFile) checkStored(offset, size int64) error {
 	if most := int64(f.codec.CompressBound(int(f.blockSize))) + f.blockSize; size <= 0 || size > most {

@@ -287,7 +287,7 @@ func FuzzParts(f *testing.F) {
 			s.find(partitioner, 1<<63, []byte("k"))
 		}
 		if bf, err := decodeFilter(b); err == nil {
-			bf.mayContain([]byte("k"))
+			bf.mayContain(HashKey([]byte("k")))
 		}
 		if c, err := decodeCompression(b, int64(len(b))*2); err == nil && len(c.offsets) > 0 {
 			c.stored(len(c.offsets)-1, int64(len(b))*2)

@@ -81,37 +81,47 @@ func filterOf(words []uint64, hashes int) *bloomFilter {
 	return &bloomFilter{bloom.FromWithM(words, uint(len(words))*64, uint(hashes)), words, hashes}
 }
 
-// positions are base, base+inc, ... modulo the size, signed, and then without
-// their sign.
-func (f *bloomFilter) positions(key []byte, out *[filterHashesMax]uint64) []uint64 {
+// KeyHash is what filters need of a key: computed once, it serves many tables.
+type KeyHash struct{ base, inc uint64 }
+
+// HashKey hashes a partition key.
+func HashKey(key []byte) KeyHash {
 	inc, base := token.Murmur3(key)
-	bits := int64(len(f.words)) * 64
-	for i := range f.hashes {
-		p := int64(base) % bits
-		if p < 0 {
-			p = -p
-		}
-		out[i] = uint64(p)
-		base += inc
+	return KeyHash{base, inc}
+}
+
+// position is one of base, base+inc, ... modulo the size, signed, and then
+// without its sign.
+func (f *bloomFilter) position(base uint64) uint64 {
+	p := int64(base) % (int64(len(f.words)) * 64)
+	if p < 0 {
+		p = -p
 	}
-	return out[:f.hashes]
+	return uint64(p)
 }
 
 func (f *bloomFilter) add(key []byte) {
-	var at [filterHashesMax]uint64
+	h := HashKey(key)
 	set := f.bits.BitSet()
-	for _, p := range f.positions(key, &at) {
-		set.Set(uint(p))
+	for range f.hashes {
+		set.Set(uint(f.position(h.base)))
+		h.base += h.inc
 	}
 }
 
 // mayContain is true for every key that was added; no filter contains all.
-func (f *bloomFilter) mayContain(key []byte) bool {
+func (f *bloomFilter) mayContain(h KeyHash) bool {
 	if f == nil {
 		return true
 	}
-	var at [filterHashesMax]uint64
-	return f.bits.TestLocations(f.positions(key, &at))
+	for range f.hashes { // a key that is not there most often ends it soon
+		p := f.position(h.base)
+		if f.words[p>>6]>>(p&63)&1 == 0 {
+			return false
+		}
+		h.base += h.inc
+	}
+	return true
 }
 
 func (f *bloomFilter) append(dst []byte) []byte {

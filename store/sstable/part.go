@@ -45,14 +45,15 @@ func (p part) find(prefix uint64) int {
 
 // partMaker is what is kept between makings of parts.
 type partMaker struct {
-	w        window
+	w        window // over a part that is large because of promoted indexes
+	raw      []byte
 	prefixes []uint64
 	places   []uint64
 }
 
 // partReadBytes is how much of Index is read at once to make a part; usually it
 // all lies within.
-const partReadBytes = 16 << 10
+const partReadBytes = 32 << 10
 
 // partEnd is where in Index the part that begins with an entry of the summary ends.
 func (t *Table) partEnd(at int) int64 {
@@ -85,29 +86,69 @@ func (t *Table) part(at int, nonBlocking bool) (cache.Handle, error) {
 }
 
 func (m *partMaker) read(t *Table, at int) error {
-	end := t.partEnd(at)
+	m.prefixes, m.places = m.prefixes[:0], m.places[:0]
+	from, end := t.summary.offsets[at], t.partEnd(at)
+	if end-from > partReadBytes {
+		return m.readFar(t, from, end)
+	}
+	b, err := t.index.span(from, end, &m.raw)
+	if err != nil {
+		return err
+	}
+	c := byteCursor{b: b}
+	for c.at < len(b) {
+		start := c.at
+		n := c.take(2)
+		if c.bad {
+			break
+		}
+		key := c.take(uint64(n[0])<<8 | uint64(n[1]))
+		pos, size := c.uvint(), c.uvint()
+		c.take(size)
+		if c.bad || pos >= uint64(t.data.size) {
+			c.bad = true
+			break
+		}
+		if err := m.add(t, from+int64(start), key, int64(pos), size > 0); err != nil {
+			return err
+		}
+	}
+	if c.bad {
+		return t.index.corrupt(from+int64(c.at), errEntry)
+	}
+	return nil
+}
+
+// readFar reads a part entry by entry and passes over the promoted indexes.
+func (m *partMaker) readFar(t *Table, from, end int64) error {
 	m.w.open(t.index, ReadOptions{Sequential: true})
 	block := t.index.blockSize
 	m.w.ahead.limit((end+block-1)/block*block, partReadBytes)
-	m.w.seek(t.summary.offsets[at])
-	m.prefixes, m.places = m.prefixes[:0], m.places[:0]
+	m.w.seek(from)
 	var e indexEntry
 	for m.w.pos < end {
-		from := m.w.pos
+		start := m.w.pos
 		if err := readEntry(&m.w, &e, t.data.size); err != nil {
 			return err
 		}
-		prefix := t.o.Partitioner.Prefix(e.key)
-		if n := len(m.prefixes); n > 0 && prefix < m.prefixes[n-1] {
-			return t.index.corrupt(from, errIndexOrder)
+		if err := m.add(t, start, e.key, e.dataPos, e.size > 0); err != nil {
+			return err
 		}
-		place := uint64(e.dataPos) << 1
-		if e.size > 0 {
-			place = uint64(from)<<1 | 1
-		}
-		m.prefixes, m.places = append(m.prefixes, prefix), append(m.places, place)
 		m.w.seek(e.promoted + e.size)
 	}
+	return nil
+}
+
+func (m *partMaker) add(t *Table, start int64, key []byte, dataPos int64, promoted bool) error {
+	prefix := t.o.Partitioner.Prefix(key)
+	if n := len(m.prefixes); n > 0 && prefix < m.prefixes[n-1] {
+		return t.index.corrupt(start, errIndexOrder)
+	}
+	place := uint64(dataPos) << 1
+	if promoted {
+		place = uint64(start)<<1 | 1
+	}
+	m.prefixes, m.places = append(m.prefixes, prefix), append(m.places, place)
 	return nil
 }
 

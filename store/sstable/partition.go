@@ -15,6 +15,8 @@ type ReadOptions struct {
 	NonBlocking bool
 	// Sequential reads ahead and leaves the cache alone: for compaction.
 	Sequential bool
+	// Hash is that of the key, for Get of many tables; nil: Get makes it.
+	Hash *KeyHash
 	// Table is the definition by which to show the rows; nil: the one given to
 	// Open or SetSchema. A request that began before a change keeps its own.
 	Table *schema.Table

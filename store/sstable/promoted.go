@@ -18,6 +18,8 @@ type indexEntry struct {
 	size     int64 // of it; 0: none
 }
 
+var errEntry = errors.New("an entry that points beyond a file's end")
+
 // readEntry reads the entry at the window's position and goes behind its head;
 // the promoted index is left for the caller to skip.
 func readEntry(w *window, e *indexEntry, dataSize int64) error {
@@ -34,7 +36,7 @@ func readEntry(w *window, e *indexEntry, dataSize int64) error {
 			w.skip(c.at)
 			e.dataPos, e.promoted, e.size = int64(pos), w.pos, int64(size)
 			if pos >= uint64(dataSize) || size > uint64(w.left()) {
-				return w.f.corrupt(at, errors.New("an entry that points beyond a file's end"))
+				return w.f.corrupt(at, errEntry)
 			}
 			return nil
 		}

@@ -159,7 +159,9 @@ func (t *Table) Covers(k row.Key) bool {
 }
 
 // MayContain is false only if the key is not in the table: key range and filter.
-func (t *Table) MayContain(k row.Key) bool { return t.Covers(k) && t.filter.mayContain(k.Bytes) }
+func (t *Table) MayContain(k row.Key) bool {
+	return t.Covers(k) && t.filter.mayContain(HashKey(k.Bytes))
+}
 
 // Keys is how many partitions the table holds.
 func (t *Table) Keys() int64 { return t.meta.Partitions() }
@@ -182,7 +184,13 @@ func (t *Table) MemoryBytes() int64 {
 // Get reads one partition; nil when it is not in the table. The caller closes
 // what it gets, and holds a reference until then.
 func (t *Table) Get(key row.Key, filter *row.Filter, o ReadOptions) (row.Partition, error) {
-	if !t.filter.mayContain(key.Bytes) {
+	var hash KeyHash
+	if o.Hash != nil {
+		hash = *o.Hash
+	} else {
+		hash = HashKey(key.Bytes)
+	}
+	if !t.filter.mayContain(hash) {
 		return nil, nil
 	}
 	at := t.summary.find(t.o.Partitioner, key.Prefix, key.Bytes)

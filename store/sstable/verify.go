@@ -192,7 +192,7 @@ func (t *Table) checkRows() error {
 		if sampled < len(t.summary.offsets) && at == t.summary.offsets[sampled] && string(e.key) == string(t.summary.key(sampled)) {
 			sampled++
 		}
-		if t.filter != nil && !t.filter.mayContain(e.key) {
+		if t.filter != nil && !t.filter.mayContain(HashKey(e.key)) {
 			return t.corrupt(Filter, -1, fmt.Errorf("partition %x is missing", e.key))
 		}
 		if err := p.openAt(t.view.Load(), e, prefix, allRows()); err != nil {
