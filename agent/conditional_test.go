@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
+	"helenus"
 	"helenus/store/vfs"
 )
 
@@ -56,4 +58,30 @@ func TestConditionalWritesAreNewest(t *testing.T) {
 		t.Errorf("a row beyond all timestamps: %v", err)
 	}
 	r.wants("SELECT v FROM ks.t WHERE k = 12", "1\n")
+}
+
+// Each partition of a batch needs its own replicas: which statement stands first
+// must not matter.
+func TestBatchNeedsReplicasOfAll(t *testing.T) {
+	r := start(t, vfs.NewMem())
+	for _, ks := range []string{"one", "three"} {
+		rf := map[string]string{"one": "1", "three": "3"}[ks]
+		r.cql("CREATE KEYSPACE "+ks+" WITH replication = {'class': 'SimpleStrategy', 'replication_factor': "+rf+"}",
+			"CREATE TABLE "+ks+".t (k int PRIMARY KEY, v int)")
+	}
+	insert := func(ks string) string { return "INSERT INTO " + ks + ".t (k, v) VALUES (1, 1); " }
+	for _, kind := range []string{"", "UNLOGGED "} {
+		for _, both := range []string{insert("one") + insert("three"), insert("three") + insert("one")} {
+			text := "BEGIN " + kind + "BATCH " + both + "APPLY BATCH"
+			req := r.QueryRequest(text)
+			req.Params.Consistency = helenus.Quorum
+			_, err := r.Do(t.Context(), req)
+			var told *helenus.Error
+			if !errors.As(err, &told) || told.Code != helenus.CodeUnavailable || told.Required != 2 || told.Alive != 1 {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
+	}
+	r.wants("SELECT * FROM one.t", "")
+	r.wants("SELECT * FROM three.t", "")
 }

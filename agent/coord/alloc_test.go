@@ -60,7 +60,7 @@ func TestAllocations(t *testing.T) {
 	c := New(Options{Self: self, Datacenter: "dc", Partition: token.Murmur3Partitioner{}, Replica: e, Tables: noTables{}})
 	state := oneNode(t, self)
 	key := row.Key{Bytes: []byte("key")}
-	w := &Write{State: state, Keyspace: "ks", Key: key, Consistency: helenus.LocalOne, Done: n}
+	w := &Write{State: state, Targets: []Target{{"ks", key}}, Consistency: helenus.LocalOne, Done: n}
 	r := &Read{State: state, Consistency: helenus.LocalOne, Done: n,
 		Command: &row.Command{Table: &schema.Table{Keyspace: "ks", Name: "t"}, Keys: []row.Key{key}}}
 	for name, do := range map[string]func(){"write": func() { c.Write(w) }, "read": func() { c.Read(r) }} {

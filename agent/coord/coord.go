@@ -81,7 +81,7 @@ func (c *Coordinator) Write(w *Write) {
 	if w.Consistency.IsSerial() {
 		w.Err = helenus.Invalid("You must use conditional updates for serializable writes")
 	} else {
-		w.Err = c.available(w.State, w.Keyspace, w.Key, w.Consistency)
+		w.Err = c.writable(w)
 	}
 	if w.Err != nil {
 		c.stats.WriteErrors.Add(1)
@@ -197,6 +197,16 @@ func (c *Coordinator) readable(r *Read) error {
 	}
 	for _, k := range r.Command.Keys {
 		if err := c.available(r.State, r.Command.Table.Keyspace, k, r.Consistency); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writable checks that enough replicas of every partition live.
+func (c *Coordinator) writable(w *Write) error {
+	for i := range w.Targets {
+		if err := c.available(w.State, w.Targets[i].Keyspace, w.Targets[i].Key, w.Consistency); err != nil {
 			return err
 		}
 	}

@@ -11,15 +11,21 @@ type Write struct {
 	// Mutation is the encoded row.Mutation: one or more partitions' updates that
 	// are applied as a whole. It must stay valid until WriteDone.
 	Mutation []byte
-	// Keyspace and Token of the first update decide the replicas.
-	State       *meta.State
-	Keyspace    string
-	Key         row.Key
+	State    *meta.State
+	// Targets are the partitions of the updates, in their order: each has
+	// replicas of its own, and each must have enough of them.
+	Targets     []Target
 	Consistency helenus.Consistency
 	Type        helenus.WriteType
 	Trace       *Trace
 	Done        WriteOwner
 	Err         error
+}
+
+// Target is a partition that a write changes.
+type Target struct {
+	Keyspace string
+	Key      row.Key
 }
 
 // WriteOwner is told of the end of a write.

@@ -25,9 +25,10 @@ type Metadata interface {
 
 // The requests that go through the door are the coordinator's.
 type (
-	Write = coord.Write
-	Read  = coord.Read
-	CAS   = coord.CAS
-	Trace = coord.Trace
-	Clock = coord.Clock
+	Write  = coord.Write
+	Target = coord.Target
+	Read   = coord.Read
+	CAS    = coord.CAS
+	Trace  = coord.Trace
+	Clock  = coord.Clock
 )

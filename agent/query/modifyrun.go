@@ -16,6 +16,7 @@ import (
 type modifyRun struct {
 	items   []modifyItem
 	builder row.Builder
+	targets []Target
 	buf     []byte // the encoded mutation
 	kind    helenus.WriteType
 	batch   bool
@@ -196,9 +197,12 @@ func (x *execution) writeModification() {
 		x.WriteDone(&Write{})
 		return
 	}
-	first := m.builder.Key(0)
-	x.write = Write{Mutation: mutation, State: x.state, Keyspace: m.items[0].plan.table.Keyspace,
-		Key:         row.Key{Prefix: x.engine.opts.Partitioner.Prefix(first), Bytes: first},
+	m.targets = m.targets[:0]
+	for i := range m.builder.Len() {
+		table, key := m.builder.Partition(i)
+		m.targets = append(m.targets, Target{Keyspace: table.Keyspace, Key: row.Key{Prefix: x.engine.opts.Partitioner.Prefix(key), Bytes: key}})
+	}
+	x.write = Write{Mutation: mutation, State: x.state, Targets: m.targets,
 		Consistency: x.req.Params.Consistency, Type: m.kind, Trace: x.req.Trace, Done: x}
 	x.engine.opts.Coordinator.Write(&x.write)
 }

@@ -268,8 +268,8 @@ func (b *Builder) bound(prefix [][]byte, after bool) builtBound {
 // Len is the number of partitions begun.
 func (b *Builder) Len() int { return len(b.parts) }
 
-// Key is the key of the i-th partition begun.
-func (b *Builder) Key(i int) []byte { return b.parts[i].key }
+// Partition is the i-th partition begun: its table and key.
+func (b *Builder) Partition(i int) (*schema.Table, []byte) { return b.parts[i].table, b.parts[i].key }
 
 // Finish appends the mutation: one update for each partition, in the order in
 // which they were begun.
