@@ -21,73 +21,87 @@ type Call struct {
 	// Err is the node's *helenus.Error or why the connection ended.
 	Err error
 
-	keep bool // copy the answer, so that it outlives Done
-	buf  []byte
+	keep   bool // copy the answer, so that it outlives Done
+	buf    []byte
+	stream int16 // it was sent on
 }
 
 // Go sends a request. An error means it was not sent and Done is not called:
 // ErrBusy, or the connection's end.
 func (c *Conn) Go(call *Call) error {
-	select {
-	case stream := <-c.streams:
-		return c.send(call, stream)
-	default:
-		if err := c.Err(); err != nil {
-			return err
-		}
+	c.mu.Lock()
+	if c.err == nil && len(c.free) == 0 {
+		c.mu.Unlock()
 		return ErrBusy
 	}
+	return c.sendLocked(call)
 }
 
-func (c *Conn) send(call *Call, stream int16) error {
-	c.mu.Lock()
+// sendLocked sends a request on a free stream, which must exist, and unlocks.
+func (c *Conn) sendLocked(call *Call) error {
 	if c.err != nil {
-		c.mu.Unlock()
+		defer c.mu.Unlock()
 		return c.err
 	}
+	stream := c.free[len(c.free)-1]
+	c.free = c.free[:len(c.free)-1]
 	call.Err = nil
+	call.stream = stream
 	c.pending[stream] = call
 	req := call.Request
 	c.w.End(req.AppendBody(c.w.Begin(req.HeaderFor(c.version, stream)), c.version), nil)
-	later := c.reading
+	later := c.reading || c.writing
 	c.mu.Unlock()
 	if !later {
-		c.wake()
+		c.flush()
 	}
 	return nil
 }
 
-func (c *Conn) wake() {
-	select {
-	case c.kick <- struct{}{}:
-	default: // it has been told and has not looked yet
+// flush writes what has gathered unless somebody is at it, who then takes this
+// along. It does not wait: what the socket has no room for goes to writeLoop.
+func (c *Conn) flush() {
+	c.mu.Lock()
+	for !c.writing && c.err == nil && c.w.Len() > 0 {
+		c.writing = true
+		c.out = c.w.Take(c.room)
+		c.mu.Unlock()
+		c.room = c.out
+		if c.out = c.out[c.try(c.out):]; len(c.out) > 0 {
+			c.kick <- struct{}{} // has room: only who writes kicks
+			return
+		}
+		c.mu.Lock()
+		c.doneWritingLocked()
+	}
+	c.mu.Unlock()
+}
+
+func (c *Conn) doneWritingLocked() {
+	c.writing = false
+	if cap(c.room) > roomMax {
+		c.room = nil
 	}
 }
 
-// writeLoop writes whatever has gathered while the write before was under way.
+// writeLoop writes what would have made others wait, and whatever has gathered
+// meanwhile.
 func (c *Conn) writeLoop() {
 	defer c.finished.Done()
-	var room []byte
 	for {
 		select {
 		case <-c.kick:
 		case <-c.dead:
 			return
 		}
-		c.mu.Lock()
-		out := c.w.Take(room)
-		c.mu.Unlock()
-		if len(out) == 0 { // an earlier round took what this kick was for
-			room = out
-			continue
-		}
-		if _, err := c.nc.Write(out); err != nil {
+		if _, err := c.nc.Write(c.out); err != nil {
 			c.fail(fmt.Errorf("client: write to %s: %w", c.addr, err))
 			return
 		}
-		if room = out; cap(room) > roomMax {
-			room = nil
-		}
+		c.mu.Lock()
+		c.doneWritingLocked()
+		c.mu.Unlock()
+		c.flush()
 	}
 }
 
@@ -123,10 +137,9 @@ func (c *Conn) read() error {
 func (c *Conn) setReading(on bool) {
 	c.mu.Lock()
 	c.reading = on
-	wake := !on && c.w.Len() > 0
 	c.mu.Unlock()
-	if wake {
-		c.wake()
+	if !on {
+		c.flush()
 	}
 }
 
@@ -154,7 +167,6 @@ func (c *Conn) dispatch(e proto.Envelope) error {
 	case call == nil:
 		return fmt.Errorf("answer on stream %d, which has no request", e.Stream)
 	case c.forgotten(call):
-		c.streams <- e.Stream
 		return nil
 	case call.keep:
 		call.buf = append(call.buf[:0], e.Body...)
@@ -164,11 +176,11 @@ func (c *Conn) dispatch(e proto.Envelope) error {
 	if call.Err = err; err == nil && call.Response.Err != nil {
 		call.Err = call.Response.Err
 	}
-	c.streams <- e.Stream // before Done, which may want one
 	call.Done(call)
 	return err
 }
 
+// take frees a stream whose answer has come, and tells whose it is.
 func (c *Conn) take(stream int16) *Call {
 	if stream < 0 || int(stream) >= len(c.pending) {
 		return nil
@@ -176,7 +188,12 @@ func (c *Conn) take(stream int16) *Call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	call := c.pending[stream]
+	if call == nil {
+		return nil
+	}
 	c.pending[stream] = nil
+	c.free = append(c.free, stream)
+	c.nextWaiterLocked()
 	return call
 }
 
@@ -210,29 +227,54 @@ func (c *Conn) abandon() {
 	}
 }
 
-// Do sends a request and waits for its answer until ctx ends.
-func (c *Conn) Do(ctx context.Context, req *proto.Request) (*Result, error) {
-	var stream int16
-	select {
-	case stream = <-c.streams:
-	default:
+// nextWaiterLocked wakes one of those who wait for a stream.
+func (c *Conn) nextWaiterLocked() {
+	if c.waiting > 0 && len(c.free) > 0 {
 		select {
-		case stream = <-c.streams:
-		case <-c.dead:
-			return nil, c.Err()
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		case c.freed <- struct{}{}:
+		default: // one is being woken, and will wake the next
 		}
 	}
+}
+
+// lockFree locks with a free stream there, which it may have to wait for.
+func (c *Conn) lockFree(ctx context.Context) error {
+	c.mu.Lock()
+	for c.err == nil && len(c.free) == 0 {
+		c.waiting++
+		c.mu.Unlock()
+		var err error
+		select {
+		case <-c.freed:
+		case <-c.dead:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		c.mu.Lock()
+		c.waiting--
+		if err != nil {
+			c.nextWaiterLocked() // the waking may have been meant for this one
+			c.mu.Unlock()
+			return err
+		}
+	}
+	return nil
+}
+
+// Do sends a request and waits for its answer until ctx ends.
+func (c *Conn) Do(ctx context.Context, req *proto.Request) (*Result, error) {
 	done := make(chan struct{})
 	call := &Call{Request: req, keep: true, Done: func(*Call) { close(done) }}
-	if err := c.send(call, stream); err != nil {
+	if err := c.lockFree(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.sendLocked(call); err != nil {
 		return nil, err
 	}
 	select {
 	case <-done:
 	case <-ctx.Done():
-		if c.forget(call, stream) {
+		if c.forget(call) {
 			return nil, ctx.Err()
 		}
 		<-done // the reader has it in its hands
@@ -244,12 +286,12 @@ func (c *Conn) Do(ctx context.Context, req *proto.Request) (*Result, error) {
 }
 
 // forget takes a call out of pending unless its answer has been taken up.
-func (c *Conn) forget(call *Call, stream int16) bool {
+func (c *Conn) forget(call *Call) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pending[stream] != call {
+	if c.pending[call.stream] != call {
 		return false
 	}
-	c.pending[stream] = &Call{}
+	c.pending[call.stream] = &Call{}
 	return true
 }

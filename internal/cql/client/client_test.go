@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -269,6 +270,83 @@ func TestGathering(t *testing.T) {
 	})
 }
 
+// TestWaitingForStreams: more callers than streams are all served, also when
+// some of those who wait go away.
+func TestWaitingForStreams(t *testing.T) {
+	with(t, newFakeNode(), Config{InFlightMax: 2}, func(t *testing.T, c *Conn) {
+		gone, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for i := range 200 {
+			all.Go(func() {
+				ctx := t.Context()
+				if i%2 == 0 {
+					ctx = gone
+				}
+				if _, err := c.Query(ctx, "x"); err != nil && !(ctx == gone && errors.Is(err, context.Canceled)) {
+					t.Error(err)
+				}
+			})
+		}
+		cancel()
+		all.Wait()
+	})
+}
+
+// TestFullSocket: a node that does not read makes neither Go nor the reader
+// wait, and in the end everything has arrived.
+func TestFullSocket(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f, read := newFakeNode(), make(chan struct{})
+	go func() {
+		nc, err := l.Accept()
+		if err != nil {
+			return
+		}
+		n := &fakeConn{node: f, nc: &deafConn{nc, read}, w: proto.NewWriter()}
+		n.serve()
+	}()
+	c, err := Connect(t.Context(), l.Addr().String(), Config{Dial: dialTCP})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const calls, size = 64, 1 << 20
+	var all sync.WaitGroup
+	all.Add(calls)
+	for range calls {
+		call := &Call{Request: c.QueryRequest("x", Bytes(make([]byte, size))), Done: func(call *Call) {
+			if call.Err != nil {
+				t.Error(call.Err)
+			}
+			all.Done()
+		}}
+		if err := c.Go(call); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(read) // only now, so none of the above has waited for it
+	all.Wait()
+}
+
+// deafConn reads the small messages of the start, and nothing behind the first
+// larger one until it is told to.
+type deafConn struct {
+	net.Conn
+	read <-chan struct{}
+}
+
+func (d *deafConn) Read(p []byte) (int, error) {
+	n, err := d.Conn.Read(p)
+	if n > 1000 {
+		<-d.read
+	}
+	return n, err
+}
+
 func TestConnectGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -286,11 +364,8 @@ func TestConnectGivesUp(t *testing.T) {
 
 // TestGoDoesNotAllocate drives a connection without its goroutines.
 func TestGoDoesNotAllocate(t *testing.T) {
-	c := &Conn{version: proto.V5, w: proto.NewWriter(), streams: make(chan int16, 4), kick: make(chan struct{}, 1), pending: make([]*Call, 4)}
+	c := &Conn{version: proto.V5, w: proto.NewWriter(), free: []int16{0, 1, 2, 3}, pending: make([]*Call, 4), reading: true}
 	c.w.SetFraming(proto.FramingPlain)
-	for i := range 4 {
-		c.streams <- int16(i)
-	}
 	p := &Prepared{ID: []byte("0123456789abcdef")}
 	p.result.Store(&resultColumns{id: []byte("0123456789abcdef")})
 	answered := 0

@@ -56,15 +56,22 @@ type Conn struct {
 
 	events       chan proto.Event
 	eventsMissed atomic.Int64
-	streams      chan int16    // the free ones
-	kick         chan struct{} // capacity 1: there is something to write
-	dead         chan struct{} // closed with err set
+	try          func([]byte) int // writes what can be written without waiting
+	freed        chan struct{}    // capacity 1: one of those who wait may look for a stream
+	kick         chan struct{}    // capacity 1: writeLoop is to write out
+	dead         chan struct{}    // closed with err set
 	finished     sync.WaitGroup
+
+	// Who has set writing owns these: room backs out, which is not written yet.
+	room, out []byte
 
 	mu      sync.Mutex // guards what follows
 	w       *proto.Writer
 	pending []*Call // by stream
-	reading bool    // the reader is at work and will kick when it is done
+	free    []int16 // streams
+	waiting int     // for a stream
+	reading bool    // the reader is at work and will flush when it is done
+	writing bool
 	err     error
 }
 
@@ -109,7 +116,8 @@ func connect(ctx context.Context, addr string, cfg Config, v proto.Version) (*Co
 		cfg: cfg, addr: addr, nc: nc, version: v,
 		dec:     proto.Decoder{Responses: true, FrameSizeMax: cfg.FrameSizeMax},
 		events:  make(chan proto.Event, eventsMax),
-		streams: make(chan int16, cfg.InFlightMax),
+		try:     tryWrite(nc),
+		freed:   make(chan struct{}, 1),
 		kick:    make(chan struct{}, 1),
 		dead:    make(chan struct{}),
 		w:       proto.NewWriter(),
@@ -128,7 +136,7 @@ func connect(ctx context.Context, addr string, cfg Config, v proto.Version) (*Co
 		return nil, err
 	}
 	for i := range cfg.InFlightMax {
-		c.streams <- int16(i)
+		c.free = append(c.free, int16(cfg.InFlightMax-1-i))
 	}
 	c.finished.Add(2)
 	go c.readLoop()
