@@ -122,7 +122,7 @@ func (c *command) root() *cobra.Command {
 		return nil
 	}
 	root.AddCommand(c.up(), c.down(), c.status(), c.info(), c.ring(), c.describeCluster(), c.getEndpoints(),
-		c.flush(), c.compact(), c.version(), c.jobs())
+		c.flush(), c.compact(), c.version(), c.jobs(), c.stress())
 	return root
 }
 

@@ -40,7 +40,7 @@ const (
 // Options change how a Cassandra is run.
 type Options struct {
 	Heap string // default 512m
-	YAML string // appended to cassandra.yaml
+	YAML string // goes into cassandra.yaml, before what is said there
 }
 
 // Cassandra is a running node, or one that was stopped.
@@ -80,7 +80,7 @@ func prepare(t testing.TB, opt Options) *Cassandra {
 	if runtime.GOOS != "linux" {
 		t.Skip("a peer needs loopback addresses of its own, which only Linux has")
 	}
-	c := &Cassandra{dir: t.TempDir(), heap: opt.Heap, ended: make(chan struct{}), release: func() {}}
+	c := &Cassandra{dir: t.TempDir(), heap: opt.Heap, release: func() {}}
 	if c.heap == "" {
 		c.heap = "512m"
 	}
@@ -233,7 +233,7 @@ auto_snapshot: false
 		`<encoder><pattern>%%-5level [%%thread] %%date{ISO8601} %%F:%%L - %%msg%%n</pattern></encoder></appender>` +
 		`<root level="%s"><appender-ref ref="a"/></root></configuration>`
 	for name, text := range map[string]string{
-		"cassandra.yaml":    text + more,
+		"cassandra.yaml":    without(text, more) + more,
 		"logback.xml":       fmt.Sprintf(logback, "out", "INFO"),
 		"logback-tools.xml": fmt.Sprintf(logback, "err", "WARN"),
 	} {
@@ -241,6 +241,18 @@ auto_snapshot: false
 			t.Fatal(err)
 		}
 	}
+}
+
+// without leaves out the keys of a configuration that another one has.
+func without(text, more string) string {
+	var kept []string
+	for _, line := range strings.SplitAfter(text, "\n") {
+		key, _, isKey := strings.Cut(line, ":")
+		if !isKey || strings.HasPrefix(key, " ") || !strings.Contains("\n"+more, "\n"+key+":") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "")
 }
 
 // java makes a command of one of Cassandra's classes.
@@ -285,10 +297,11 @@ func (c *Cassandra) launch(t testing.TB) {
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		_ = c.cmd.Wait() // how it ended is in its log
-		close(c.ended)
-	}()
+	c.ended = make(chan struct{})
+	go func(cmd *exec.Cmd, ended chan struct{}) {
+		_ = cmd.Wait() // how it ended is in its log
+		close(ended)
+	}(c.cmd, c.ended)
 	ticker := time.NewTicker(pollPeriod)
 	defer ticker.Stop()
 	for deadline := time.Now().Add(startTimeout); ; {
@@ -326,6 +339,24 @@ func (c *Cassandra) Stop(t testing.TB) {
 			<-c.ended
 		}
 	})
+}
+
+// PID is the node's process.
+func (c *Cassandra) PID() int { return c.cmd.Process.Pid }
+
+// Dir holds all the node's files.
+func (c *Cassandra) Dir() string { return c.dir }
+
+// Kill ends the node as kill -9 does.
+func (c *Cassandra) Kill() {
+	_ = c.cmd.Process.Kill() // it may have ended by itself
+	<-c.ended
+}
+
+// Restart runs a node again that was killed.
+func (c *Cassandra) Restart(t testing.TB) {
+	t.Helper()
+	c.launch(t)
 }
 
 // Nodetool runs nodetool against the node.

@@ -148,9 +148,16 @@ func (n *Node) Log() string { return n.log.String() }
 
 // Client connects to the node.
 func (n *Node) Client(ctx context.Context) (*client.Conn, error) {
-	return client.Connect(ctx, fmt.Sprintf("%s:%d", n.cfg.RPCAddress, n.cfg.NativePort),
-		client.Config{Dial: n.net.Dial, InFlightMax: 8, Version: proto.V5})
+	return client.Connect(ctx, n.Address(), client.Config{Dial: n.net.Dial, InFlightMax: 8, Version: proto.V5})
 }
+
+// Dial connects to the node at its Address; a load generator's Config takes it.
+func (n *Node) Dial(ctx context.Context, address string) (net.Conn, error) {
+	return n.net.Dial(ctx, address)
+}
+
+// Address is where the node serves CQL.
+func (n *Node) Address() string { return fmt.Sprintf("%s:%d", n.cfg.RPCAddress, n.cfg.NativePort) }
 
 // Flush asks the node, as an operator, to write a table's memtable to a file.
 func (n *Node) Flush(ctx context.Context, keyspace, table string) error {
