@@ -132,7 +132,7 @@ func TestErrors(t *testing.T) {
 		if res.Operations != 860 || res.Errors["write timeout"] != 100 || res.Errors["unavailable"] != 40 || len(res.Errors) != 2 || res.ErrorCount() != 140 {
 			t.Errorf("%d succeeded, errors %v", res.Operations, res.Errors)
 		}
-		if len(res.Samples) != samplesMax || !strings.HasPrefix(res.Samples[0], "write timeout, insert: key = ") || !strings.Contains(strings.Join(res.Samples, "\n"), ": too late") {
+		if len(res.Samples) != samplesMax || !strings.HasPrefix(res.Samples[0], "unavailable, insert: key = 0: Cannot achieve") || !strings.Contains(strings.Join(res.Samples, "\n"), ": too late") {
 			t.Errorf("%q", res.Samples)
 		}
 	})
