@@ -9,7 +9,7 @@ GORELEASER := github.com/goreleaser/goreleaser/v2@v2.14.0
 PKG        ?= ./...
 FUZZTIME   ?= 30s
 
-.PHONY: up down build test check bench bench-store fuzz lint dist clients sim
+.PHONY: up down build test check bench bench-store bench-peer fuzz lint dist clients sim
 
 # A node on this machine, in the background; again is harmless.
 up: build
@@ -45,6 +45,14 @@ bench:
 # Pebble keeps its cache outside of Go's heap, as it is meant to.
 bench-store:
 	CGO_ENABLED=$(if $(shell command -v cc),1,0) go -C internal/benchstore run .
+
+# Helenus beside a real Cassandra, with tables of ratios in bin/bench-peer.md;
+# needs Java and Maven. SIZE=full takes three quarters of an hour, smoke five
+# minutes; LOADS=insert,mixed runs some of the loads.
+bench-peer:
+	@mkdir -p $(BIN)
+	HELENUS_BENCH=1 HELENUS_PEER=1 HELENUS_BENCH_SIZE=$(or $(SIZE),smoke) HELENUS_BENCH_LOADS=$(LOADS) \
+	HELENUS_BENCH_OUT=$(abspath $(BIN)/bench-peer.md) go test -count=1 -timeout 3h -v -run '^TestBenchPeer$$' ./cmd/helenus-agent
 
 # Real clients (Python driver, cqlsh, gocql) against a node; needs Python.
 clients:

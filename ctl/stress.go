@@ -270,6 +270,7 @@ func stressLayout(w io.Writer, r *stress.Result) {
 		}
 		line("Schedule", "%s: %d a second, %d due, %d began more than %s late, %d never began", kept, s.Rate, s.Due, s.Late, stress.LateAfter, s.NotStarted)
 	}
+	line("CPU of this client", "%.2f µs an operation", r.ClientCPU)
 	line("Errors", "%d", r.ErrorCount())
 	for _, kind := range sortedNames(r.Errors) {
 		line("  "+kind, "%d", r.Errors[kind])
@@ -283,7 +284,6 @@ func stressLayout(w io.Writer, r *stress.Result) {
 	for _, s := range r.Samples {
 		fmt.Fprintln(w, "  "+s)
 	}
-	line("CPU of this client", "%.2f µs an operation", r.ClientCPU)
 }
 
 func latencyRow(name string, operations int64, l stress.Latency) []string {

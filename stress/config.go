@@ -75,10 +75,10 @@ func (c *Config) Check() error {
 		return fmt.Errorf("consistency level %s is not for writes", c.Consistency)
 	case c.Rate > rateMax:
 		return fmt.Errorf("rate %d: at most %d operations a second", c.Rate, uint64(rateMax))
-	case c.Operations == 0 && c.Duration <= 0:
-		return errors.New("the run has no end: neither operations nor a duration")
 	case c.Duration < 0 || c.Duration > durationLimit:
-		return fmt.Errorf("duration %s: at most %s", c.Duration, durationLimit)
+		return fmt.Errorf("duration %s: 0 to %s", c.Duration, durationLimit)
+	case c.Operations == 0 && c.Duration == 0:
+		return errors.New("the run has no end: neither operations nor a duration")
 	}
 	if c.Dial == nil {
 		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {

@@ -1,0 +1,272 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"helenus"
+	"helenus/stress"
+)
+
+// phase is where the data of a load is.
+type phase uint8
+
+const (
+	inMemory phase = iota
+	onDiskCold
+	onDiskWarm
+)
+
+// shape is how many requests are in flight.
+type shape struct{ connections, depth int }
+
+// benchLoad is one row of the plan: what is done, to which table, by how many.
+type benchLoad struct {
+	name, title string
+	phase       phase
+	workload    stress.Workload
+	unprepared  bool
+	lz4         bool
+	readOnly    bool // how the commit log is synced makes no difference
+	shapes      []shape
+	rates       []uint64
+}
+
+// The sizes of a row, as in the comparisons that others publish.
+const (
+	columnCount = 5
+	columnBytes = 36
+	wideRows    = 100
+)
+
+// endless is more partitions than anybody inserts.
+const endless = 1 << 40
+
+func table(name string, partitions, rows uint64) stress.Table {
+	return stress.Table{Keyspace: "bench", Name: name, Partitions: partitions, Rows: rows, Columns: columnCount, ColumnBytes: columnBytes, Seed: 1}
+}
+
+func workload(t stress.Table, order stress.Order, kinds ...stress.Kind) stress.Workload {
+	w := stress.Workload{Table: t, Order: order, SliceRows: min(t.Rows, wideRows)}
+	for _, k := range kinds {
+		w.Mix[k] = 1
+	}
+	return w
+}
+
+// loads is the plan, in the order in which it is carried out.
+func loads(size benchSize) []benchLoad {
+	few := []shape{{1, 1}, {8, 64}}
+	most := []shape{{1, 1}, {1, 512}, {8, 64}, {256, 1}}
+	if size.allShapes {
+		few = []shape{{1, 1}, {1, 64}, {8, 64}, {256, 1}}
+		most = []shape{{1, 1}, {1, 16}, {1, 64}, {1, 512}, {8, 1}, {8, 16}, {8, 64}, {256, 1}, {256, 16}}
+	}
+	kept, wide, disk := table("kept", size.keptRows, 1), table("wide", size.widePaths, wideRows), table("disk", size.diskRows, 1)
+	mixed := workload(kept, stress.Uniform, stress.Insert, stress.Select)
+	return []benchLoad{
+		{name: "select-memory", title: "SELECT by key, from memory", workload: workload(kept, stress.Uniform, stress.Select), readOnly: true, shapes: most, rates: size.rates},
+		{name: "slice", title: "SELECT of 100 rows of a partition, from memory", workload: workload(wide, stress.Uniform, stress.Slice), readOnly: true, shapes: few},
+		{name: "insert", title: "INSERT into many partitions", workload: workload(table("written", endless, 1), stress.Sequential, stress.Insert), shapes: most, rates: size.rates},
+		{name: "insert-wide", title: "INSERT into partitions of 100 rows", workload: workload(table("widened", endless, wideRows), stress.Sequential, stress.Insert), shapes: few},
+		{name: "update", title: "UPDATE of rows of partitions of 100 rows", workload: workload(wide, stress.Uniform, stress.Update), shapes: few},
+		{name: "mixed", title: "50 % INSERT, 50 % SELECT by key, from memory", workload: mixed, shapes: few, rates: size.rates},
+		{name: "unprepared", title: "50 % INSERT, 50 % SELECT, as text, not prepared", workload: mixed, unprepared: true, shapes: few},
+		{name: "lz4", title: "50 % INSERT, 50 % SELECT, compressed with LZ4", workload: mixed, lz4: true, shapes: few},
+		{name: "select-cold", title: "SELECT by key, from disk, caches empty", phase: onDiskCold, workload: workload(disk, stress.Uniform, stress.Select), readOnly: true, shapes: []shape{{8, 64}}},
+		{name: "select-disk", title: "SELECT by key, from files in the page cache", phase: onDiskWarm, workload: workload(disk, stress.Uniform, stress.Select), readOnly: true, shapes: few},
+		{name: "missing", title: "SELECT of missing keys, from files", phase: onDiskWarm, workload: workload(disk, stress.Uniform, stress.Missing), readOnly: true, shapes: few},
+	}
+}
+
+func loadNames(size benchSize) []string {
+	var names []string
+	for _, l := range loads(size) {
+		names = append(names, l.name)
+	}
+	return names
+}
+
+// cell is what one run of a load on one server found.
+type cell struct {
+	load      string
+	shape     shape
+	rate      uint64 // 0: saturation
+	server    string
+	cpuPerOp  time.Duration
+	readPerOp float64 // bytes from the disk
+	result    *stress.Result
+}
+
+// config makes a run of a load.
+func (b *bench) config(l benchLoad, s *server, sh shape) stress.Config {
+	return stress.Config{Workload: l.workload, Addresses: []string{s.address}, Connections: sh.connections, Depth: sh.depth,
+		Consistency: helenus.LocalOne, Unprepared: l.unprepared, LZ4: l.lz4, Patience: time.Minute}
+}
+
+// run puts a load on a server.
+func (b *bench) run(s *server, cfg stress.Config) *stress.Result {
+	b.t.Helper()
+	res, err := stress.Run(context.Background(), cfg)
+	if err != nil {
+		b.t.Fatalf("%s: %v", s.name, err)
+	}
+	if res.ErrorCount() > 0 {
+		b.t.Errorf("%s: %d of %d operations failed: %v\n%s", s.name, res.ErrorCount(), res.Operations+res.ErrorCount(), res.Errors, strings.Join(res.Samples, "\n"))
+	}
+	return res
+}
+
+// rampUp is the part of a cell that is not measured: whoever was stopped has to
+// come round.
+const rampUp = 250 * time.Millisecond
+
+// cell measures one load in one shape on one server.
+func (b *bench) cell(l benchLoad, s *server, sh shape, rate uint64) cell {
+	b.t.Helper()
+	s.resume()
+	defer s.pause()
+	switch l.phase {
+	case onDiskCold:
+		s.forget()
+	case onDiskWarm:
+		s.recall()
+	}
+	b.turn++
+	cfg := b.config(l, s, sh)
+	cfg.Workload.First = b.turn << 32
+	if l.phase != onDiskCold {
+		cfg.Duration = rampUp
+		b.run(s, cfg)
+		cfg.Workload.First += 1 << 31
+	}
+	c := cell{load: l.name, shape: sh, rate: rate, server: s.name}
+	cfg.Duration, cfg.Rate = b.size.cell, rate
+	if rate > 0 {
+		cfg.Duration = b.size.paced
+	}
+	var used time.Duration
+	var read int64
+	cfg.Begin = func() {
+		used, read = processCPU(b.t, s.pid()), procNumber(b.t, s.pid(), "io", "read_bytes")
+	}
+	cfg.End = func() {
+		used, read = processCPU(b.t, s.pid())-used, procNumber(b.t, s.pid(), "io", "read_bytes")-read
+	}
+	c.result = b.run(s, cfg)
+	operations := max(1, c.result.Operations+c.result.ErrorCount())
+	c.cpuPerOp, c.readPerOp = used/time.Duration(operations), float64(read)/float64(operations)
+	return c
+}
+
+// measure runs a load in all its shapes and rates, the servers in turns, and
+// keeps the round with the median CPU time of each.
+func (b *bench) measure(l benchLoad) {
+	type plan struct {
+		shape
+		rate uint64
+	}
+	var plans []plan
+	for _, sh := range l.shapes {
+		plans = append(plans, plan{sh, 0})
+	}
+	for _, r := range l.rates {
+		plans = append(plans, plan{shape{8, 64}, r})
+	}
+	for _, p := range plans {
+		rounds := map[*server][]cell{}
+		for range b.size.rounds {
+			for _, s := range b.serversOf(l) {
+				rounds[s] = append(rounds[s], b.cell(l, s, p.shape, p.rate))
+			}
+		}
+		for _, s := range b.serversOf(l) {
+			cells := rounds[s]
+			slices.SortFunc(cells, func(a, b cell) int { return int(a.cpuPerOp - b.cpuPerOp) })
+			b.cells = append(b.cells, cells[len(cells)/2])
+		}
+	}
+	b.t.Logf("%s: done", l.title)
+}
+
+func (b *bench) serversOf(l benchLoad) []*server {
+	if l.readOnly {
+		return b.servers[:2]
+	}
+	return b.servers
+}
+
+// replication is that of a keyspace on one node.
+const replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
+
+// setup makes the table of a workload.
+func (b *bench) setup(s *server, w stress.Workload) {
+	b.t.Helper()
+	cfg := b.config(benchLoad{workload: w}, s, shape{1, 1})
+	cfg.Operations = 1
+	if err := stress.Setup(context.Background(), cfg, replication); err != nil {
+		b.t.Fatalf("%s: %v", s.name, err)
+	}
+}
+
+// fill makes the tables, lets the servers run until their code is compiled, and
+// writes what is read later.
+func (b *bench) fill() {
+	for _, s := range b.servers {
+		s.resume()
+		for _, l := range loads(b.size) {
+			b.setup(s, l.workload)
+		}
+		b.warm(s)
+		wrote := procNumber(b.t, s.pid(), "io", "write_bytes")
+		size := b.preload(s, table("kept", b.size.keptRows, 1)) + b.preload(s, table("wide", b.size.widePaths, wideRows))
+		wrote = procNumber(b.t, s.pid(), "io", "write_bytes") - wrote
+		s.notes = append(s.notes, fmt.Sprintf("%.2f bytes written to disk for a byte of data, %d MiB of it, before any flush", float64(wrote)/float64(size), size>>20))
+		s.pause()
+	}
+}
+
+// warm lets a server run all paths for a while, on a table of its own.
+func (b *bench) warm(s *server) {
+	t := table("warm", 20_000, 1)
+	b.setup(s, workload(t, stress.Sequential, stress.Insert))
+	b.preload(s, t)
+	l := benchLoad{workload: workload(t, stress.Uniform, stress.Insert, stress.Select)}
+	for _, l.unprepared = range []bool{false, true} {
+		cfg := b.config(l, s, shape{8, 8})
+		cfg.Duration = b.size.warm
+		b.run(s, cfg)
+	}
+}
+
+// preload writes all rows of a table and answers how many bytes they are.
+func (b *bench) preload(s *server, t stress.Table) int64 {
+	cfg := b.config(benchLoad{workload: workload(t, stress.Sequential, stress.Insert)}, s, shape{8, 32})
+	cfg.Operations = t.Partitions * t.Rows
+	b.run(s, cfg)
+	return int64(cfg.Operations) * int64(t.DataBytes())
+}
+
+// toDisk writes the table that is read from disk, and starts the servers again
+// with a cache that is smaller.
+func (b *bench) toDisk() {
+	for _, s := range b.servers[:2] {
+		s.resume()
+		s.flush() // what earlier loads have left
+		wrote := procNumber(b.t, s.pid(), "io", "write_bytes")
+		size := b.preload(s, table("disk", b.size.diskRows, 1))
+		s.flush()
+		wrote = procNumber(b.t, s.pid(), "io", "write_bytes") - wrote
+		s.notes = append(s.notes, fmt.Sprintf("%.2f bytes written to disk for a byte of data, %d MiB of it, with the flush", float64(wrote)/float64(size), size>>20))
+		s.kill()
+		s.remember(b.size.diskMemory)
+		s.restart()
+		b.warm(s)
+		s.pause()
+	}
+}

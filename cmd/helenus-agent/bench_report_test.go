@@ -1,0 +1,189 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"helenus/internal/peer"
+	"helenus/stress"
+)
+
+// pairs are the comparisons: Helenus on the left, Cassandra on the right.
+var pairs = [...]struct{ name, ours, theirs string }{
+	{"periodic, periodic", "Helenus periodic", "Cassandra periodic"},
+	{"group, group", "Helenus group", "Cassandra group"},
+	{"group, periodic", "Helenus group", "Cassandra periodic"},
+}
+
+// report renders the whole run in Markdown.
+func (b *bench) report() string {
+	var w strings.Builder
+	fmt.Fprintf(&w, "%s, %d CPUs, %s, Cassandra %s with a heap of %s, Helenus with memory_limit %s (%s while it reads from disk).\n",
+		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.Version(), peer.Release, b.size.heap, b.size.memory, b.size.diskMemory)
+	fmt.Fprintf(&w, "Size %s: %s a cell at saturation, %s at a fixed rate, median of %d rounds.\n", b.size.name, b.size.cell, b.size.paced, b.size.rounds)
+	for i, d := range b.disk {
+		fmt.Fprintf(&w, "The disk, %s: %s.\n", [...]string{"before", "after"}[i], d)
+	}
+	b.ratios(&w)
+	b.pacedRatios(&w)
+	for _, l := range loads(b.size) {
+		b.saturation(&w, l)
+		b.paced(&w, l)
+	}
+	fmt.Fprint(&w, "\n#### Memory, disk, starts\n\n| server | |\n|---|---|\n")
+	for _, s := range b.servers {
+		for _, n := range s.notes {
+			fmt.Fprintf(&w, "| %s | %s |\n", s.name, n)
+		}
+	}
+	return w.String()
+}
+
+// find is the cell of a server; nil if it was not measured.
+func (b *bench) find(load string, sh shape, rate uint64, server string) *cell {
+	for i := range b.cells {
+		c := &b.cells[i]
+		if c.load == load && c.shape == sh && c.rate == rate && c.server == server {
+			return c
+		}
+	}
+	return nil
+}
+
+// ratio writes ours over theirs, - where there is none.
+func ratio(ours, theirs float64) string {
+	if ours <= 0 || theirs <= 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", ours/theirs)
+}
+
+// against writes a ratio for each pair.
+func (b *bench) against(w *strings.Builder, load string, sh shape, rate uint64, value func(c *cell) float64) {
+	for _, p := range pairs {
+		ours, theirs := b.find(load, sh, rate, p.ours), b.find(load, sh, rate, p.theirs)
+		if ours == nil || theirs == nil {
+			w.WriteString(" - |")
+			continue
+		}
+		fmt.Fprintf(w, " %s |", ratio(value(ours), value(theirs)))
+	}
+}
+
+func perCPU(c *cell) float64 {
+	if c.cpuPerOp == 0 {
+		return 0
+	}
+	return 1 / c.cpuPerOp.Seconds()
+}
+
+// ratios is the summary at saturation.
+func (b *bench) ratios(w *strings.Builder) {
+	fmt.Fprint(w, "\n#### At saturation: Helenus, Cassandra = 1\n\n"+
+		"| load | in flight | operations a CPU-second: periodic, periodic | group, group | group, periodic | operations/s: periodic, periodic | group, group | group, periodic |\n"+
+		"|---|---|---|---|---|---|---|---|\n")
+	for _, l := range loads(b.size) {
+		for _, sh := range l.shapes {
+			if b.find(l.name, sh, 0, b.servers[0].name) == nil {
+				continue
+			}
+			fmt.Fprintf(w, "| %s | %d x %d |", l.name, sh.connections, sh.depth)
+			b.against(w, l.name, sh, 0, perCPU)
+			b.against(w, l.name, sh, 0, func(c *cell) float64 { return c.result.Rate })
+			w.WriteByte('\n')
+		}
+	}
+}
+
+// pacedRatios is the summary at fixed rates.
+func (b *bench) pacedRatios(w *strings.Builder) {
+	fmt.Fprint(w, "\n#### At fixed rates: latency of Helenus, Cassandra = 1\n\n"+
+		"| load | rate | p99: periodic, periodic | group, group | group, periodic | p99.9: periodic, periodic | group, group | group, periodic |\n"+
+		"|---|---|---|---|---|---|---|---|\n")
+	for _, l := range loads(b.size) {
+		for _, rate := range l.rates {
+			if b.find(l.name, shape{8, 64}, rate, b.servers[0].name) == nil {
+				continue
+			}
+			fmt.Fprintf(w, "| %s | %d/s |", l.name, rate)
+			b.against(w, l.name, shape{8, 64}, rate, func(c *cell) float64 { return c.result.Latency.P99 })
+			b.against(w, l.name, shape{8, 64}, rate, func(c *cell) float64 { return c.result.Latency.P999 })
+			w.WriteByte('\n')
+		}
+	}
+}
+
+func latencies(l stress.Latency) string {
+	return fmt.Sprintf("%.2f | %.2f | %.2f | %.2f", l.P50/1e3, l.P99/1e3, l.P999/1e3, l.Max/1e3)
+}
+
+// saturation is the table of a load with all connections full.
+func (b *bench) saturation(w *strings.Builder, l benchLoad) {
+	head := fmt.Sprintf("\n#### %s (%s)\n\n| in flight | server | CPU an operation, µs | operations/s | p50, ms | p99 | p99.9 | max | client's CPU, µs | read from disk, B |\n"+
+		"|---|---|---|---|---|---|---|---|---|---|\n", l.title, l.name)
+	for _, c := range b.cells {
+		if c.load != l.name || c.rate > 0 {
+			continue
+		}
+		fmt.Fprintf(w, "%s| %d x %d | %s | %.1f | %.0f%s | %s | %.1f | %.0f |\n", head, c.shape.connections, c.shape.depth, c.server, float64(c.cpuPerOp.Nanoseconds())/1e3,
+			c.result.Rate, failures(c.result), latencies(c.result.Latency), c.result.ClientCPU, c.readPerOp)
+		head = ""
+	}
+}
+
+// paced is the table of a load at its rates.
+func (b *bench) paced(w *strings.Builder, l benchLoad) {
+	head := fmt.Sprintf("\n#### %s, at fixed rates (%s)\n\n| rate | server | CPU an operation, µs | p50, ms | p99 | p99.9 | max | began over %s late | never began |\n"+
+		"|---|---|---|---|---|---|---|---|---|\n", l.title, l.name, stress.LateAfter)
+	for _, c := range b.cells {
+		if c.load != l.name || c.rate == 0 {
+			continue
+		}
+		s := c.result.Schedule
+		fmt.Fprintf(w, "%s| %d/s | %s | %.1f%s | %s | %.2f %% | %d |\n", head, c.rate, c.server, float64(c.cpuPerOp.Nanoseconds())/1e3, failures(c.result),
+			latencies(c.result.Latency), 100*float64(s.Late)/float64(max(1, s.Due)), s.NotStarted)
+		head = ""
+	}
+}
+
+// failures makes errors visible where the numbers are.
+func failures(r *stress.Result) string {
+	if n := r.ErrorCount(); n > 0 {
+		return fmt.Sprintf(" (%d failed)", n)
+	}
+	return ""
+}
+
+// TestBenchReport shows the tables of a run that never was.
+func TestBenchReport(t *testing.T) {
+	b := &bench{t: t, size: sizes(), servers: []*server{{name: "Cassandra periodic", notes: []string{"a note"}}, {name: "Helenus periodic"}}}
+	at := func(rate float64, p99 float64) *stress.Result {
+		return &stress.Result{Operations: 10, Rate: rate, Latency: stress.Latency{P99: p99, P999: 2 * p99}, Schedule: &stress.ScheduleResult{Due: 200, Late: 3, NotStarted: 7}}
+	}
+	for _, c := range []struct {
+		server string
+		cpu    time.Duration
+		rate   float64
+		p99    float64
+	}{{"Cassandra periodic", 40 * time.Microsecond, 1000, 4000}, {"Helenus periodic", 10 * time.Microsecond, 2500, 1000}} {
+		b.cells = append(b.cells, cell{load: "insert", shape: shape{1, 1}, server: c.server, cpuPerOp: c.cpu, result: at(c.rate, c.p99)},
+			cell{load: "insert", shape: shape{8, 64}, rate: 2000, server: c.server, cpuPerOp: c.cpu, result: at(c.rate, c.p99)})
+	}
+	text := b.report()
+	for _, want := range []string{
+		"| insert | 1 x 1 | 4.00 | - | - | 2.50 | - | - |\n",
+		"| insert | 2000/s | 0.25 | - | - | 0.25 | - | - |\n",
+		"| 1 x 1 | Helenus periodic | 10.0 | 2500 | 0.00 | 1.00 | 2.00 | 0.00 | 0.0 | 0 |\n",
+		"| 2000/s | Cassandra periodic | 40.0 | 0.00 | 4.00 | 8.00 | 0.00 | 1.50 % | 7 |\n",
+		"| Cassandra periodic | a note |\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
