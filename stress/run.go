@@ -204,8 +204,6 @@ func (r *run) pace(ctx context.Context) {
 	if r.schedule.Rate > 0 {
 		defer sharpen()()
 	}
-	end := time.NewTimer(time.Duration(r.end))
-	defer end.Stop()
 	for started := 0; r.schedule.Rate > 0 || started < r.slots; started++ {
 		var s *slot
 		select {
@@ -213,8 +211,6 @@ func (r *run) pace(ctx context.Context) {
 		case <-r.dead:
 			return
 		case <-r.silent:
-			return
-		case <-end.C:
 			return
 		case <-ctx.Done():
 			return

@@ -45,6 +45,7 @@ func (c *Conn) sendLocked(call *Call) error {
 	}
 	stream := c.free[len(c.free)-1]
 	c.free = c.free[:len(c.free)-1]
+	c.nextWaiterLocked()
 	call.Err = nil
 	call.stream = stream
 	c.pending[stream] = call
@@ -253,7 +254,6 @@ func (c *Conn) lockFree(ctx context.Context) error {
 		c.mu.Lock()
 		c.waiting--
 		if err != nil {
-			c.nextWaiterLocked() // the waking may have been meant for this one
 			c.mu.Unlock()
 			return err
 		}

@@ -292,6 +292,67 @@ func TestWaitingForStreams(t *testing.T) {
 	})
 }
 
+// TestStreamsLeft: who takes a stream while others are left wakes the next who
+// waits, for two may have become free before anybody looked.
+func TestStreamsLeft(t *testing.T) {
+	with(t, newFakeNode(), Config{InFlightMax: 2}, func(t *testing.T, c *Conn) {
+		c.waiting = 1
+		if err := c.Go(&Call{Request: c.QueryRequest("x"), Done: func(*Call) {}}); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-c.freed:
+		default:
+			t.Error("nobody is woken")
+		}
+		synctest.Wait()
+		c.waiting = 0
+	})
+}
+
+// TestGatheringOnSockets is TestGathering where callbacks could write.
+func TestGatheringOnSockets(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		if nc, err := l.Accept(); err == nil {
+			(&fakeConn{node: newFakeNode(), nc: nc, w: proto.NewWriter()}).serve()
+		}
+	}()
+	c, err := Connect(t.Context(), l.Addr().String(), Config{Dial: dialTCP})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const depth, total = 64, 6400
+	writes, try := 0, c.try
+	c.try = func(b []byte) int { writes++; return try(b) }
+	sent, answered, finished := depth, 0, make(chan struct{})
+	done := func(call *Call) {
+		if answered++; answered == total {
+			close(finished)
+		}
+		if sent < total {
+			sent++
+			if err := c.Go(call); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for range depth {
+		if err := c.Go(&Call{Request: c.QueryRequest("x"), Done: done}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-finished
+	if writes > total/4 {
+		t.Errorf("%d requests in %d writes", total, writes)
+	}
+}
+
 // TestFullSocket: a node that does not read makes neither Go nor the reader
 // wait, and in the end everything has arrived.
 func TestFullSocket(t *testing.T) {
