@@ -51,7 +51,7 @@ func Setup(ctx context.Context, cfg Config, replication string) error {
 	if err != nil {
 		return fmt.Errorf("stress: %w", err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // never fails
 	t := &cfg.Workload.Table
 	for _, text := range []string{"CREATE KEYSPACE IF NOT EXISTS " + t.Keyspace + " WITH replication = " + replication, t.Definition()} {
 		if _, err := c.Query(ctx, text); err != nil {
@@ -127,7 +127,7 @@ func (r *run) connect(ctx context.Context) error {
 func (r *run) close() {
 	var all sync.WaitGroup
 	for _, n := range r.lanes {
-		all.Go(func() { n.conn.Close() })
+		all.Go(func() { _ = n.conn.Close() }) // never fails
 	}
 	all.Wait()
 }

@@ -20,7 +20,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"helenus/internal/cql/client"
 	"helenus/internal/peer"
 )
 
@@ -126,21 +125,6 @@ func (p *process) flush() {
 // pause stops the process, resume lets it go on.
 func (s *server) pause()  { _ = unix.Kill(s.pid(), unix.SIGSTOP) } // one that has ended shows soon enough
 func (s *server) resume() { _ = unix.Kill(s.pid(), unix.SIGCONT) }
-
-func (s *server) query(text string) {
-	s.t.Helper()
-	c, err := client.Connect(context.Background(), s.address, client.Config{Dial: func(ctx context.Context, addr string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", addr)
-	}})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer c.Close()
-	if _, err := c.Query(context.Background(), text); err != nil {
-		s.t.Fatalf("%s: %s: %v", s.name, text, err)
-	}
-}
 
 // ticksPerSecond is USER_HZ, 100 on every Linux that Go runs on.
 const ticksPerSecond = 100
