@@ -10,6 +10,8 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"helenus/internal/cql/client"
+	"helenus/internal/cql/proto"
+	"helenus/internal/cql/types"
 )
 
 // TestSchedule: an operation is due before a moment if and only if it is meant
@@ -157,6 +159,42 @@ func TestStatementsDoNotAllocate(t *testing.T) {
 	n := uint64(0)
 	if allocs := testing.AllocsPerRun(1000, func() { n++; s.prepare(n) }); allocs != 0 {
 		t.Errorf("%v allocations", allocs)
+	}
+}
+
+// TestVerifyDoesNotAllocate takes answers apart and compares them.
+func TestVerifyDoesNotAllocate(t *testing.T) {
+	w := Workload{Table: Table{Keyspace: "ks", Name: "t", Partitions: 1000, Rows: 100, Columns: 5, ColumnBytes: 36}, Order: Uniform, SliceRows: 20}
+	w.Mix[Slice] = 1
+	if err := w.check(); err != nil {
+		t.Fatal(err)
+	}
+	s := bareSlot(&w, true)
+	s.prepare(5)
+	cols := make([]proto.Column, w.Table.Columns)
+	for i := range cols {
+		cols[i] = proto.Column{Keyspace: "ks", Table: "t", Name: "c", Type: types.Native(types.Text)}
+	}
+	var rows proto.RowsWriter
+	rows.Begin(nil, proto.RowsHead{Columns: proto.EncodeColumns(proto.V5, cols)})
+	for i := range s.op.rows {
+		row := make([]byte, w.Table.rowBytes())
+		w.Table.fill(row, s.op.partition, s.op.row+i, 0)
+		for c := range cols {
+			rows.Cell(row[c*36 : (c+1)*36])
+		}
+		rows.EndRow()
+	}
+	var answer proto.Response
+	if err := answer.Decode(proto.Envelope{Header: proto.Header{Version: proto.V5, Response: true, Op: proto.OpResult}, Body: rows.End(nil)}); err != nil {
+		t.Fatal(err)
+	}
+	n := testing.AllocsPerRun(100, func() {
+		s.call.Response = answer
+		s.record(1000)
+	})
+	if n != 0 || s.lane.into.rows.Load() != 101*20 {
+		t.Errorf("%v allocations, %d rows, %q", n, s.lane.into.rows.Load(), s.lane.run.samples.all())
 	}
 }
 
