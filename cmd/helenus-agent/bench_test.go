@@ -66,6 +66,7 @@ func sizes() benchSize {
 	s.rounds = benchNumber("HELENUS_BENCH_ROUNDS", s.rounds)
 	s.cell = time.Duration(benchNumber("HELENUS_BENCH_CELL_MS", int(s.cell.Milliseconds()))) * time.Millisecond
 	s.paced = time.Duration(benchNumber("HELENUS_BENCH_PACED_MS", int(s.paced.Milliseconds()))) * time.Millisecond
+	s.warm = uint64(benchNumber("HELENUS_BENCH_WARM", int(s.warm)))
 	s.diskRows = uint64(benchNumber("HELENUS_BENCH_DISK_ROWS", int(s.diskRows)))
 	if rates := benchWords("HELENUS_BENCH_RATES"); len(rates) > 0 {
 		s.rates = nil
