@@ -89,6 +89,9 @@ func newHistory(t *testing.T, mode commitlog.Mode, seed uint64) *history {
 func (h *history) options(fs vfs.FS, seed uint64) Options {
 	o := tiny(fs, h.mode, rand.New(rand.NewPCG(seed, 7)))
 	o.CommitLog.GroupWindow, o.CommitLog.Period = time.Millisecond, 10*time.Millisecond
+	if seed%2 == 1 { // every other start replays by several workers
+		o.replayBatchBytes, o.MemtableBytes = 1<<10, 100<<10
+	}
 	return o
 }
 

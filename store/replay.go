@@ -71,9 +71,10 @@ type replayBatch struct {
 }
 
 type replayUpdate struct {
-	t    *table
-	pos  commitlog.Position
-	from int // in bytes, up to the next one's
+	t      *table
+	pos    commitlog.Position
+	number int // in its record
+	from   int // in bytes, up to the next one's
 }
 
 // replayBatchBytes is what goes to a worker at once; a store with little memory
@@ -83,7 +84,11 @@ const replayBatchBytes = 64 << 10
 func newReplayer(s *Store) *replayer {
 	r := &replayer{s: s, gone: make(map[commitlog.TableID]commitlog.Position), batch: new(replayBatch)}
 	r.batchMax = int(min(replayBatchBytes, s.memory.limit/256))
-	if n := runtime.GOMAXPROCS(0); n > 1 && r.batchMax == replayBatchBytes {
+	shared := r.batchMax == replayBatchBytes
+	if n := s.opts.replayBatchBytes; n > 0 {
+		r.batchMax, shared = n, true
+	}
+	if n := runtime.GOMAXPROCS(0); n > 1 && shared {
 		r.work = make(chan *replayBatch, n)
 		for range n {
 			r.workers.Go(func() {
@@ -99,7 +104,8 @@ func newReplayer(s *Store) *replayer {
 
 // record takes one record of the log.
 func (r *replayer) record(rec *commitlog.Record) error {
-	for m := row.ReadMutation(rec.Payload); ; {
+	m := row.ReadMutation(rec.Payload)
+	for number := 1; ; number++ {
 		update, ok := m.Next()
 		if !ok {
 			if m.Err() != nil {
@@ -107,7 +113,7 @@ func (r *replayer) record(rec *commitlog.Record) error {
 			}
 			break
 		}
-		if err := r.add(rec, update); err != nil {
+		if err := r.add(rec, number, update); err != nil {
 			return err
 		}
 	}
@@ -125,10 +131,10 @@ func (r *replayer) record(rec *commitlog.Record) error {
 	return r.failure()
 }
 
-func (r *replayer) add(rec *commitlog.Record, update []byte) error {
+func (r *replayer) add(rec *commitlog.Record, number int, update []byte) error {
 	id, _, err := row.PeekUpdate(update)
 	if err != nil {
-		return r.s.undecodable(rec.Pos, update, err)
+		return r.s.undecodable(rec.Pos, number, update, err)
 	}
 	t := r.s.table(id)
 	if t == nil {
@@ -139,7 +145,7 @@ func (r *replayer) add(rec *commitlog.Record, update []byte) error {
 		return nil // in a file
 	}
 	b := r.batch
-	b.updates = append(b.updates, replayUpdate{t, rec.Pos, len(b.bytes)})
+	b.updates = append(b.updates, replayUpdate{t, rec.Pos, number, len(b.bytes)})
 	b.bytes = append(b.bytes, update...)
 	return nil
 }
@@ -167,7 +173,7 @@ func (r *replayer) apply(b *replayBatch) {
 		update := b.bytes[u.from:to:to]
 		err := u.t.apply(u.t.view.active, update)
 		if err != nil {
-			err = r.s.undecodable(u.pos, update, err)
+			err = r.s.undecodable(u.pos, u.number, update, err)
 		}
 		if err != nil {
 			r.mu.Lock()
@@ -199,8 +205,8 @@ func (r *replayer) close() error {
 // undecodable ends the start, or sets the update aside if the operator has
 // decided so. Its checksum was right, so that it is what was written: most
 // likely by another release, or by one with a fault.
-func (s *Store) undecodable(pos commitlog.Position, update []byte, cause error) error {
-	where := fmt.Sprintf("update at segment %d, offset %d", pos.Segment, pos.Offset)
+func (s *Store) undecodable(pos commitlog.Position, number int, update []byte, cause error) error {
+	where := fmt.Sprintf("update %d of the record at segment %d, offset %d", number, pos.Segment, pos.Offset)
 	if id, _, err := row.PeekUpdate(update); err == nil {
 		if t := s.table(id); t != nil {
 			where += " of table " + t.def.Load().QualifiedName()
@@ -209,7 +215,7 @@ func (s *Store) undecodable(pos commitlog.Position, update []byte, cause error) 
 	if !s.opts.SetAside {
 		return fmt.Errorf("%s cannot be decoded: %w; with commitlog_replay_errors: set_aside the node starts without it and keeps its bytes in a file beside the log", where, cause)
 	}
-	name := fmt.Sprintf("%s/undecodable-%d-%d.mutation", s.opts.LogDir, pos.Segment, pos.Offset)
+	name := fmt.Sprintf("%s/undecodable-%d-%d-%d.mutation", s.opts.LogDir, pos.Segment, pos.Offset, number)
 	if err := vfs.WriteFile(s.opts.FS, name, update); err != nil {
 		return fmt.Errorf("%s cannot be decoded (%w) nor set aside: %w", where, cause, err)
 	}

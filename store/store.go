@@ -58,6 +58,8 @@ type Options struct {
 	// and may wait; nil for none.
 	CompactionThrottle func(ctx context.Context, bytes int64) error
 	ManualCompaction   bool // no compaction in the background (tests)
+
+	replayBatchBytes int // tests: what goes to a worker at once, however little memory there is
 }
 
 // Store is all data of one node.
@@ -159,12 +161,20 @@ func (s *Store) Close() error {
 	return s.closeParts()
 }
 
+// closeParts waits for flushes, truncations and compactions that somebody else
+// began. The log is closed before memtables go: it completes writes into them.
 func (s *Store) closeParts() error {
 	var errs []error
+	tables := s.sortedTables()
+	for _, t := range tables {
+		defer t.stopCompaction()()
+		t.working.Lock()
+		defer t.working.Unlock()
+	}
 	if s.log != nil {
 		errs = append(errs, s.log.Close())
 	}
-	for _, t := range s.sortedTables() {
+	for _, t := range tables {
 		t.close()
 	}
 	s.cache.Close()

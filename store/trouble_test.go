@@ -2,13 +2,17 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"helenus/internal/cql/schema"
+	"helenus/internal/cql/types"
 	"helenus/internal/token"
 	"helenus/store/commitlog"
 	"helenus/store/row"
@@ -55,8 +59,16 @@ func TestUndecodable(t *testing.T) {
 	s, def := openTiny(t, mem, func(o *Options) { o.MemtableBytes, o.LogBytesMax = 64<<20, 1<<30 })
 	must(t, put(t, s, def, 1, 1))
 	strange := garbled(t, def)
+	m := row.ReadMutation(strange)
+	update, _ := m.Next()
 	if err := <-apply(s, strange).done; err == nil {
 		t.Fatal("the update can be decoded after all")
+	}
+	// Of a record of two, none takes the other's place.
+	one := append(types.AppendUnsignedVInt(nil, uint64(len(update))), update...)
+	twice := slices.Concat(types.AppendUnsignedVInt(nil, 2), one, one)
+	if err := <-apply(s, twice).done; err == nil {
+		t.Fatal("the updates can be decoded after all")
 	}
 	must(t, put(t, s, def, 2, 2))
 	must(t, s.Close())
@@ -83,16 +95,36 @@ func TestUndecodable(t *testing.T) {
 			kept++
 			b, err := vfs.ReadFile(mem, o.LogDir+"/"+n, 1<<20)
 			must(t, err)
-			if m := row.ReadMutation(strange); true {
-				if u, _ := m.Next(); !bytes.Equal(b, u) {
-					t.Errorf("kept %x, want %x", b, u)
-				}
+			if !bytes.Equal(b, update) {
+				t.Errorf("kept %x, want %x", b, update)
 			}
 		}
 	}
-	if kept != 1 {
+	if kept != 3 {
 		t.Errorf("%d files were set aside: %v", kept, names)
 	}
+}
+
+// TestCloseWaitsForFlush: whoever began a flush may still be at it.
+func TestCloseWaitsForFlush(t *testing.T) {
+	reached, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	fs := vfs.NewFaulty(vfs.NewMem(), func(op vfs.Op) vfs.Fault {
+		if op.Kind == vfs.OpCreate && strings.HasSuffix(op.Name, "Data.db") {
+			once.Do(func() { close(reached); <-release })
+		}
+		return vfs.Fault{}
+	})
+	s, def := openTiny(t, fs, nil)
+	must(t, put(t, s, def, 1, 1))
+	flushed, closed := make(chan error, 1), make(chan error, 1)
+	go func() { flushed <- s.Flush(context.Background(), def.ID) }()
+	<-reached
+	go func() { closed <- s.Close() }()
+	close(release)
+	must(t, <-flushed)
+	must(t, <-closed)
+	must(t, s.Flush(context.Background(), def.ID)) // nothing is left to do
 }
 
 // garbled is a mutation whose frame is whole and whose update is not.
