@@ -28,7 +28,6 @@ import (
 	"helenus/agent/server"
 	"helenus/agent/system"
 	"helenus/internal/budget"
-	"helenus/internal/meta"
 	"helenus/internal/metrics"
 	"helenus/internal/token"
 	"helenus/store"
@@ -80,7 +79,7 @@ type Agent struct {
 	}
 	// applied is the newest state whose tables the store has: what statements are
 	// planned against.
-	applied atomic.Pointer[meta.State]
+	applied published
 }
 
 // New opens a node's data and makes its rooms; Run serves, Close ends it.
@@ -122,7 +121,7 @@ func (a *Agent) openStore(p token.Partitioner) error {
 		return fmt.Errorf("agent: %w", err)
 	}
 	a.store = s
-	a.applied.Store(state)
+	a.applied.publish(state)
 	return nil
 }
 
@@ -156,7 +155,7 @@ func (a *Agent) makeRooms(p token.Partitioner) {
 	})
 	a.native.budget = a.budget.Child("native transport", a.cfg.InFlightBytesMax)
 	a.server = server.New(server.Options{
-		Engine: a.engine, State: a.cluster, Tracer: (*tracer)(a), Log: a.env.Log,
+		Engine: a.engine, State: &a.applied, Tracer: (*tracer)(a), Log: a.env.Log,
 		Budget:        a.native.budget,
 		FrameBytesMax: int(a.cfg.FrameBytesMax), ConnectionsMax: a.cfg.ConnectionsMax, ConnectionsPerHost: a.cfg.ConnectionsPerIPMax,
 		IdleTimeout: a.cfg.NativeIdleTimeout, InFlightBytes: int(a.cfg.InFlightPerAddrBytesMax),

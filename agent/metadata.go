@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"helenus"
@@ -107,7 +109,7 @@ func resolve(host string) (netip.Addr, error) {
 type metadata Agent
 
 // State implements query.Metadata.
-func (m *metadata) State() *meta.State { return m.applied.Load() }
+func (m *metadata) State() *meta.State { return m.applied.State() }
 
 // Commit implements query.Metadata.
 func (m *metadata) Commit(ctx context.Context, c meta.Change) (*meta.State, error) {
@@ -126,11 +128,43 @@ func (a *Agent) apply(state *meta.State) error {
 	if err := a.store.SetSchema(state.Schema, uint64(state.Epoch)); err != nil {
 		return err
 	}
-	for {
-		old := a.applied.Load()
-		if old.Epoch >= state.Epoch || a.applied.CompareAndSwap(old, state) {
-			return nil
-		}
+	a.applied.publish(state)
+	return nil
+}
+
+// published is the newest state that the store has followed. Statements, events
+// and system tables all go by it: nobody hears of a table that cannot be used.
+type published struct {
+	state atomic.Pointer[meta.State]
+
+	mu      sync.Mutex
+	changed chan struct{} // guarded by mu: closed with the next state
+}
+
+// State implements server.State.
+func (p *published) State() *meta.State { return p.state.Load() }
+
+// Changed implements server.State: the channel is closed when there is another
+// state than the one that State gave before.
+func (p *published) Changed() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.changed == nil {
+		p.changed = make(chan struct{})
+	}
+	return p.changed
+}
+
+func (p *published) publish(s *meta.State) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if old := p.state.Load(); old != nil && old.Epoch >= s.Epoch {
+		return
+	}
+	p.state.Store(s)
+	if p.changed != nil {
+		close(p.changed)
+		p.changed = nil
 	}
 }
 

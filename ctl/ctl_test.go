@@ -269,7 +269,7 @@ func TestCompactWaits(t *testing.T) {
 	}{
 		{"compact ks", []report.Job{running, running, done}, 0, "", ""},
 		{"compact ks -o yaml", []report.Job{running, done}, 0, doneText, ""},
-		{"compact ks", []report.Job{failed}, 2, "", "error: compact of ks is failed: disk full"},
+		{"compact ks", []report.Job{failed}, 2, "", "error: compact of ks: failed: disk full"},
 		{"compact ks -o yaml", []report.Job{missing}, 1, "", "no such table"},
 	}
 	for _, tt := range tests {

@@ -34,6 +34,22 @@ type addresses struct {
 func (a addresses) cql() string   { return net.JoinHostPort(a.CQLHost, strconv.Itoa(a.CQLPort)) }
 func (a addresses) admin() string { return net.JoinHostPort(a.AdminHost, strconv.Itoa(a.AdminPort)) }
 
+// free finds out whether a node could listen there.
+func (a addresses) free() error {
+	for _, door := range []struct {
+		what, address string
+		port          int
+	}{{"CQL", a.cql(), a.CQLPort}, {"admin API", a.admin(), a.AdminPort}} {
+		if door.port < 1 || door.port > 65535 {
+			return badUse("%s: %d is not a port, which is 1 to 65535", door.what, door.port)
+		}
+		if err := freePort(door.what, door.address); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // open makes the folder, and takes the lock that keeps two commands apart.
 func (l lab) open() (unlock func(), err error) {
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
@@ -55,6 +71,10 @@ func (l lab) open() (unlock func(), err error) {
 func (l lab) configure(wanted addresses) (addresses, error) {
 	text, err := os.ReadFile(l.configFile())
 	if errors.Is(err, fs.ErrNotExist) {
+		// What is written here wins over flags from then on: so only what can be.
+		if err := wanted.free(); err != nil {
+			return addresses{}, err
+		}
 		text = []byte(l.config(wanted))
 		err = os.WriteFile(l.configFile(), text, 0o644)
 	}

@@ -185,6 +185,12 @@ func TestUpNamesTheOwnerOfAPort(t *testing.T) {
 	if _, err := os.Stat("/proc/net/tcp"); err == nil {
 		b.wants(out, fmt.Sprintf("by process %d: ", os.Getpid()))
 	}
+	// A port that cannot be is not written down, so that another one may follow.
+	b.cql = 99999
+	b.wants(b.ctl("up", 1), "CQL: 99999 is not a port")
+	b.cql = freeTestPort(t)
+	b.wants(b.ctl("up", 0), "Helenus is up")
+	b.ctl("down", 0)
 }
 
 func TestUpTellsWhyTheAgentEnded(t *testing.T) {

@@ -97,7 +97,7 @@ func follow(ctx context.Context, n node.Node, job report.Job) (report.Job, error
 	if kind == "" {
 		kind = report.Internal
 	}
-	return job, report.Errorf(kind, "%s of %s is %s: %s", job.Kind, job.Target, job.State, job.Error)
+	return job, report.Errorf(kind, "%s of %s: %s: %s", job.Kind, job.Target, job.State, job.Error)
 }
 
 func (c *command) jobs() *cobra.Command {

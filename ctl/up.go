@@ -128,10 +128,8 @@ func (c *command) launch(l lab, f *upFlags, at addresses, ended chan<- error) (p
 	if err != nil {
 		return process{}, err
 	}
-	for _, door := range []struct{ what, address string }{{"CQL", at.cql()}, {"admin API", at.admin()}} {
-		if err := freePort(door.what, door.address); err != nil {
-			return process{}, err
-		}
+	if err := at.free(); err != nil {
+		return process{}, err
 	}
 	logFile, err := os.OpenFile(l.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {

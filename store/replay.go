@@ -79,7 +79,12 @@ type replayUpdate struct {
 
 // replayBatchBytes is what goes to a worker at once; a store with little memory
 // for memtables takes smaller ones, and is its own worker.
-const replayBatchBytes = 64 << 10
+const (
+	replayBatchBytes = 64 << 10
+	// replayWorkersMax bounds what is in memory: each batch may end with a record
+	// of the largest size.
+	replayWorkersMax = 8
+)
 
 func newReplayer(s *Store) *replayer {
 	r := &replayer{s: s, gone: make(map[commitlog.TableID]commitlog.Position), batch: new(replayBatch)}
@@ -88,7 +93,7 @@ func newReplayer(s *Store) *replayer {
 	if n := s.opts.replayBatchBytes; n > 0 {
 		r.batchMax, shared = n, true
 	}
-	if n := runtime.GOMAXPROCS(0); n > 1 && shared {
+	if n := min(runtime.GOMAXPROCS(0), replayWorkersMax); n > 1 && shared {
 		r.work = make(chan *replayBatch, n)
 		for range n {
 			r.workers.Go(func() {

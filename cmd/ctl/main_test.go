@@ -88,7 +88,7 @@ func TestVerbsOverTheAdminAPI(t *testing.T) {
 		{"flush ks t", 0, ""},
 		{"flush nope", 1, "ctl: Keyspace [nope] does not exist."},
 		{"compact ks t", 0, ""},
-		{"compact nope", 1, "compact of nope is failed: Keyspace [nope] does not exist."},
+		{"compact nope", 1, "compact of nope: failed: Keyspace [nope] does not exist."},
 		{"jobs", 0, "ks.t"},
 		{"jobs cancel x", 1, "no job x"},
 		{"status -o json", 0, `"load_bytes": 2048`},

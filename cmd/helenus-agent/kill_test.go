@@ -21,6 +21,7 @@ type register struct {
 	key, row     int32
 	acked, tried int64
 	deleted      bool // the last acknowledged write was a DELETE
+	removing     bool // the last one tried was
 }
 
 const (
@@ -98,6 +99,7 @@ func write(c *client.Conn, registers []*register, rng *rand.Rand) {
 		r := registers[rng.IntN(len(registers))]
 		if r.acked > 0 && rng.IntN(10) == 0 {
 			r.tried++
+			r.removing = true
 			if _, err := c.Execute(ctx, remove, int32Value(r.key), int32Value(r.row)); err != nil {
 				return
 			}
@@ -105,6 +107,7 @@ func write(c *client.Conn, registers []*register, rng *rand.Rand) {
 			continue
 		}
 		r.tried++
+		r.removing = false
 		if _, err := c.Execute(ctx, insert, int32Value(r.key), int32Value(r.row), int64Value(r.tried), filler); err != nil {
 			return
 		}
@@ -137,7 +140,7 @@ func (p *process) check(registers [][]*register, round int) {
 			total += r.acked
 			switch {
 			case got == r.tried && got > 0: // acknowledged, or the answer was lost
-			case len(rows) == 0 && (r.acked == 0 || r.deleted || r.tried > r.acked):
+			case len(rows) == 0 && (r.acked == 0 || r.deleted || (r.tried > r.acked && r.removing)):
 			case got == r.acked && !r.deleted:
 			default:
 				p.t.Fatalf("round %d: register %d/%d: read %d (rows %d), acknowledged %d (deleted %v), tried %d",

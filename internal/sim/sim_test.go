@@ -193,7 +193,8 @@ func traceOf(t *testing.T, seed uint64) (trace string) {
 }
 
 // TestCrashAnywhere starts a whole agent on what a power cut could leave after
-// operations of all kinds, and goes on with one such disk now and then.
+// operations of all kinds, one in forty of them or, with HELENUS_SIM_IMAGES=all,
+// after each, and goes on with one such disk now and then.
 func TestCrashAnywhere(t *testing.T) {
 	for _, mode := range []string{"group", "batch"} {
 		for _, seed := range seeds(t, 2) {
@@ -209,6 +210,9 @@ func crashAnywhere(t *testing.T, mode string, seed uint64) {
 	w.oneIn = 40
 	if os.Getenv("HELENUS_SIM_SEEDS") != "" {
 		w.oneIn = 4
+	}
+	if os.Getenv("HELENUS_SIM_IMAGES") == "all" {
+		w.oneIn = 1
 	}
 	w.After = w.lookAt
 	crashes := 0
