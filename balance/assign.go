@@ -77,18 +77,8 @@ type edge struct {
 // edges lists for every mover the free slots where it keeps something.
 func (p *problem) edges(movers []int, free []int, was, will *intervals) [][]edge {
 	out := make([][]edge, len(movers))
-	widest := 0 // the place of the largest factor: no slot overlaps elsewhere only
-	for k, pl := range p.places {
-		if pl.factor > p.places[widest].factor {
-			widest = k
-		}
-	}
+	widest := p.widest() // no slot overlaps elsewhere only
 	ends := will.end[widest]
-	order := make([]int, len(free)) // free slots by where they end
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int { return compareFloat(ends[free[a]], ends[free[b]]) })
 	total := will.total[widest]
 	for i, v := range movers {
 		if v >= len(p.held) {
@@ -98,9 +88,9 @@ func (p *problem) edges(movers []int, free []int, was, will *intervals) [][]edge
 		if from < 0 {
 			from += total
 		}
-		at := sort.Search(len(order), func(k int) bool { return ends[free[order[k]]] > from })
-		for n := range order {
-			slot := order[(at+n)%len(order)]
+		at := sort.Search(len(free), func(k int) bool { return ends[free[k]] > from })
+		for n := range free {
+			slot := (at + n) % len(free)
 			keep := was.overlap(v, will, free[slot])
 			if keep > 0 {
 				out[i] = append(out[i], edge{slot, keep})

@@ -3,7 +3,9 @@ package balance
 import (
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // bigRing is a Murmur3 ring of random single tokens, or nearly even ones.
@@ -29,7 +31,22 @@ func bigRing(tb testing.TB, nodes, tokens, racks, rf int, jitter float64) *Ring 
 	return r
 }
 
+// cpuTime is what this process has used: on a shared machine the clock tells less.
+func cpuTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func reportCPU(b *testing.B) func() {
+	start := cpuTime(b)
+	return func() { b.ReportMetric((cpuTime(b)-start).Seconds()/float64(b.N), "cpu-s/op") }
+}
+
 func benchPlan(b *testing.B, r *Ring, g Goal) {
+	defer reportCPU(b)()
 	for b.Loop() {
 		p, err := MakePlan(r, g)
 		if err != nil {
@@ -67,6 +84,7 @@ func BenchmarkOwnership(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	defer reportCPU(b)()
 	for b.Loop() {
 		newReplay(m)
 	}

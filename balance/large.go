@@ -48,7 +48,7 @@ func (p *problem) solveLarge() solution {
 	case p.freeTargets():
 		s.bound = p.lacking(&was)
 	case len(rotations) >= p.rotationsLimit():
-		s.bound = p.boundOverRotations(&was, boundSamples)
+		s.bound = p.boundOverRotations(&was, p.boundSamples())
 	}
 	if !s.bound0 && s.bytes <= s.bound*(1+1e-9) {
 		s.proof = ProofBound
@@ -63,20 +63,14 @@ const (
 )
 
 func (p *problem) rotationsLimit() int {
-	switch n := p.slots(); {
-	case n > sizeHuge:
+	if p.slots() > sizeHuge {
 		return 64
-	case n > sizeMany:
-		return 1100
 	}
 	return 400
 }
 
 func (p *problem) tries() int {
-	switch n := p.slots(); {
-	case n > sizeHuge:
-		return 1
-	case n > sizeMany:
+	if p.slots() > sizeMany {
 		return 1
 	}
 	return 16
@@ -101,11 +95,18 @@ func (p *problem) freeTargets() bool {
 
 func (p *problem) newTarget(at []Position, kept []int) target {
 	t := target{}
+	byPlace := func(a, b int) int { return at[a].cmp(at[b]) }
 	order := make([]int, len(at))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortFunc(order, func(a, b int) int { return at[a].cmp(at[b]) })
+	// Rings come in ring order, most of them not from their first token on.
+	if wrap := slices.IndexFunc(order[1:], func(i int) bool { return at[i].less(at[i-1]) }); wrap >= 0 {
+		order = append(order[wrap+1:], order[:wrap+1]...)
+	}
+	if !slices.IsSortedFunc(order, byPlace) {
+		slices.SortFunc(order, byPlace)
+	}
 	stays := make([]bool, len(p.stay))
 	for i, k := range order {
 		t.at, t.kept = append(t.at, at[k]), append(t.kept, kept[k])
@@ -145,7 +146,7 @@ func (p *problem) promise(t *target, was *intervals) {
 func (p *problem) follow(t *target) outcome {
 	var best outcome
 	was, will := p.intervalsOf(p.held), p.intervalsOf(t.at)
-	for _, match := range [][]int{t.match, nil} {
+	for _, match := range [][]int{p.align(t, &was, &will), t.match, nil} {
 		whole := p.complete(t, match)
 		acts := p.acts(t, whole)
 		loose, keep := make([]bool, len(acts)), make([]float64, len(acts))
@@ -259,7 +260,12 @@ func countMoves(acts []act) (n int) {
 }
 
 // boundSamples is at how many rotations a bound over all of them is worked out.
-const boundSamples = 48
+func (p *problem) boundSamples() int {
+	if p.slots() > sizeHuge {
+		return 48
+	}
+	return 200
+}
 
 // boundOverRotations proves what any rotation streams: one between two that are
 // looked at differs from the nearer by no more than every slot's shift.

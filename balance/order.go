@@ -8,23 +8,37 @@ import "slices"
 // that who of them goes where is left to the moment: the one that leaves best
 // goes where somebody arrives best. When all moves waste, others come loose.
 type orderer struct {
-	p      *problem
-	r      *replay
-	d      *domain
-	final  *layout
-	todo   []act
-	loose  []bool
-	done   []bool
-	parked []bool
-	keep   []float64 // what a mover need not stream only if it goes where it shall
-	waste  []float64 // of a fixed move
-	leaves []float64 // waste of leaving for anywhere
-	comes  []float64 // waste of anybody's coming to a move's target
-	cost   []float64
-	ofNode map[int]int // node to index of todo
-	byEnd  []int       // todo by target
-	endAt  []int       // todo's place in byEnd
-	buf    []int32
+	p       *problem
+	r       *replay
+	d       *domain
+	final   *layout
+	todo    []act
+	loose   []bool
+	done    []bool
+	parked  []bool
+	blocked []bool    // the target is taken
+	keep    []float64 // what a mover need not stream only if it goes where it shall
+	worth   []worth
+	ofNode  map[int]int // node to index of todo
+	byEnd   []int       // todo by target
+	endAt   []int       // todo's place in byEnd
+	buf     []int32
+}
+
+// worth is what a move does now.
+type worth struct {
+	waste  float64 // if it is done as it stands
+	leaves float64 // waste of leaving for anywhere
+	comes  float64 // waste of anybody's coming to its target
+	cost   float64
+}
+
+// of is what a move wastes, loose or not.
+func (w worth) of(loose bool) float64 {
+	if loose {
+		return w.leaves + w.comes
+	}
+	return w.waste
 }
 
 // newLocalReplay is the circle's ring alone, and one node more that is nobody:
@@ -43,7 +57,7 @@ func (p *problem) newLocalReplay() *replay {
 	for i, h := range p.gone {
 		r.tokens[p.leave[i]] = []Position{h}
 	}
-	r.domains[p.c.domain] = &domain{m.newLayout(p.c.domain, r.tokens), m.newLayout(p.c.domain, r.tokens)}
+	r.lay(p.c.domain)
 	return r
 }
 
@@ -51,8 +65,8 @@ func (p *problem) newLocalReplay() *replay {
 // other's tokens are parked beside them, at one more move.
 func (p *problem) order(acts []act, loose []bool, keep []float64) (out []act, bytes float64) {
 	n := len(acts)
-	o := &orderer{p: p, r: p.newLocalReplay(), todo: acts, loose: loose, keep: keep, done: make([]bool, n), endAt: make([]int, n),
-		waste: make([]float64, n), leaves: make([]float64, n), comes: make([]float64, n), cost: make([]float64, n), ofNode: map[int]int{}}
+	o := &orderer{p: p, r: p.newLocalReplay(), todo: acts, loose: loose, keep: keep, done: make([]bool, n), blocked: make([]bool, n), endAt: make([]int, n),
+		worth: make([]worth, n), ofNode: map[int]int{}}
 	o.d = o.r.domains[p.c.domain]
 	o.finish()
 	for i, a := range o.todo {
@@ -65,6 +79,7 @@ func (p *problem) order(acts []act, loose []bool, keep []float64) (out []act, by
 	slices.SortFunc(o.byEnd, func(a, b int) int { return o.todo[a].came[0].cmp(o.todo[b].came[0]) })
 	for k, i := range o.byEnd {
 		o.endAt[i] = k
+		_, o.blocked[i] = o.d.now.index(o.todo[i].came[0])
 	}
 	for range acts {
 		i := o.next()
@@ -76,6 +91,7 @@ func (p *problem) order(acts []act, loose []bool, keep []float64) (out []act, by
 		o.done[i] = true
 		out = append(out, o.todo[i])
 		e := o.r.apply(o.todo[i], nil)
+		o.block(o.todo[i])
 		bytes += e.bytes.float()
 		o.refresh(o.todo[i])
 	}
@@ -92,27 +108,29 @@ func (o *orderer) finish() {
 	o.final = o.r.m.newLayout(o.p.c.domain, tokens)
 }
 
-// try evaluates a move as the next one, and its two halves.
-func (o *orderer) try(i int) {
+func (o *orderer) try(i int) { o.worth[i] = o.evaluate(i) }
+
+// evaluate looks at a move as the next one, and at its two halves.
+func (o *orderer) evaluate(i int) (w worth) {
 	a := o.todo[i]
-	if o.loose == nil || !o.loose[i] {
-		o.waste[i], o.cost[i] = o.trial(a)
+	if !o.isLoose(i) {
+		w.waste, w.cost = o.trial(a)
 	}
 	if o.loose == nil || len(a.came) == 0 {
-		return
+		return w
 	}
-	o.leaves[i] = 0
 	if len(a.gone) > 0 {
-		o.leaves[i], _ = o.trial(act{op: opLeave, node: a.node, gone: a.gone})
+		w.leaves, _ = o.trial(act{op: opLeave, node: a.node, gone: a.gone})
 	}
 	nobody := len(o.r.tokens) - 1
 	k, _ := o.final.index(a.came[0])
 	o.final.own[k] = int32(nobody)
-	o.comes[i], _ = o.trial(act{op: opJoin, node: nobody, came: a.came})
+	w.comes, _ = o.trial(act{op: opJoin, node: nobody, came: a.came})
 	o.final.own[k] = int32(a.node)
 	if !o.loose[i] {
-		o.comes[i] += o.keep[i]
+		w.comes += o.keep[i]
 	}
+	return w
 }
 
 func (o *orderer) trial(a act) (waste, cost float64) {
@@ -180,38 +198,110 @@ func (o *orderer) piece(c change) (wasted, came int) {
 	return wasted, came
 }
 
-// next is the possible move of least waste; -1 if none is possible.
+// choice is a move that may come next: todo[goes], to the target of todo[to].
+type choice struct {
+	goes, to int
+	waste    float64
+}
+
+// choicesMax is how many wasteful moves are looked at closely.
+const choicesMax = 6
+
+// next is the move to do: one that wastes nothing if there is one, else of
+// those that waste least the one after which the others waste least; -1 if none
+// is possible.
 func (o *orderer) next() int {
-	best, goes, to := -1, -1, -1
-	less := func(a, b float64) bool { return a < b && !near(a, b) }
+	all := o.choices()
+	if len(all) == 0 {
+		return -1
+	}
+	c := all[0]
+	if !near(c.waste, 0) && len(all) > 1 {
+		best := o.ahead(c)
+		for _, other := range all[1:] {
+			if v := o.ahead(other); v < best && !near(v, best) {
+				c, best = other, v
+			}
+		}
+	}
+	if c.goes != c.to {
+		o.swap(c.goes, c.to)
+		o.loose[c.to] = true
+		o.try(c.to)
+	}
+	return c.goes
+}
+
+// choices are the possible moves of least waste.
+func (o *orderer) choices() []choice {
+	var all, goes, to []choice
 	for i := range o.todo {
 		if o.done[i] {
 			continue
 		}
 		may := o.possible(i)
-		if may && (o.loose == nil || !o.loose[i]) && (best < 0 || less(o.waste[i], o.waste[best])) {
-			best = i
+		if may && !o.isLoose(i) {
+			all = least(all, choice{i, i, o.worth[i].waste})
 		}
 		if o.loose == nil || len(o.todo[i].came) == 0 {
 			continue
 		}
-		if goes < 0 || less(o.leaves[i], o.leaves[goes]) {
-			goes = i
-		}
-		if may && (to < 0 || less(o.comes[i], o.comes[to])) {
-			to = i
+		goes = least(goes, choice{i, i, o.worth[i].leaves})
+		if may {
+			to = least(to, choice{i, i, o.worth[i].comes})
 		}
 	}
-	if to < 0 || best >= 0 && !less(o.leaves[goes]+o.comes[to], o.waste[best]) {
-		return best
+	if len(to) == 0 {
+		return all
 	}
-	if goes != to {
-		o.swap(goes, to)
-		o.loose[to] = true
-		o.try(to)
+	for _, g := range goes {
+		all = least(all, choice{g.goes, to[0].to, g.waste + to[0].waste})
 	}
-	return goes
+	for _, t := range to[1:] {
+		all = least(all, choice{goes[0].goes, t.to, goes[0].waste + t.waste})
+	}
+	return all
 }
+
+// least adds a choice to those of least waste.
+func least(all []choice, c choice) []choice {
+	at := len(all)
+	for at > 0 && c.waste < all[at-1].waste && !near(c.waste, all[at-1].waste) {
+		at--
+	}
+	if at >= choicesMax {
+		return all
+	}
+	all = slices.Insert(all, at, c)
+	return all[:min(len(all), choicesMax)]
+}
+
+// ahead is what a choice wastes, and how much more the moves near it do after
+// it than before.
+func (o *orderer) ahead(c choice) float64 {
+	sum := c.waste
+	wasLoose := o.isLoose(c.to)
+	if c.goes != c.to {
+		o.swap(c.goes, c.to)
+		sum -= o.worth[c.to].waste
+		o.loose[c.to] = true
+	}
+	a := o.todo[c.goes]
+	o.r.apply(a, nil)
+	for i := range o.around(a) {
+		if i != c.goes {
+			sum += o.evaluate(i).of(o.isLoose(i)) - o.worth[i].of(o.isLoose(i))
+		}
+	}
+	o.r.apply(act{op: a.op, node: a.node, gone: a.came, came: a.gone}, nil)
+	if c.goes != c.to {
+		o.swap(c.goes, c.to)
+		o.loose[c.to] = wasLoose
+	}
+	return sum
+}
+
+func (o *orderer) isLoose(i int) bool { return o.loose != nil && o.loose[i] }
 
 // swap exchanges the targets of two loose moves.
 func (o *orderer) swap(i, j int) {
@@ -223,6 +313,7 @@ func (o *orderer) swap(i, j int) {
 		}
 	}
 	o.endAt[i], o.endAt[j] = o.endAt[j], o.endAt[i]
+	o.blocked[i], o.blocked[j] = o.blocked[j], o.blocked[i]
 	o.byEnd[o.endAt[i]], o.byEnd[o.endAt[j]] = i, j
 }
 
@@ -236,8 +327,23 @@ func (o *orderer) possible(i int) bool {
 		}
 		return true
 	}
-	_, taken := o.d.now.index(a.came[0])
-	return !taken
+	return !o.blocked[i]
+}
+
+// block keeps which targets are taken, after a was done.
+func (o *orderer) block(a act) {
+	set := func(p Position, taken bool) {
+		k, ok := slices.BinarySearchFunc(o.byEnd, p, func(i int, p Position) int { return o.todo[i].came[0].cmp(p) })
+		if ok {
+			o.blocked[o.byEnd[k]] = taken
+		}
+	}
+	for _, p := range a.gone {
+		set(p, false)
+	}
+	for _, p := range a.came {
+		set(p, true)
+	}
 }
 
 // park breaks a circle of nodes that stand on each other's targets: one steps
@@ -253,7 +359,7 @@ func (o *orderer) park(out *[]act, bytes *float64) int {
 			if o.done[i] || o.loose != nil && o.loose[i] || o.parked[i] || len(a.came) == 0 || len(a.gone) == 0 {
 				continue
 			}
-			if _, wanted := o.final.index(a.gone[0]); wanted && (best < 0 || o.cost[i] < o.cost[best]) {
+			if _, wanted := o.final.index(a.gone[0]); wanted && (best < 0 || o.worth[i].cost < o.worth[best].cost) {
 				best = i
 			}
 		}
@@ -276,6 +382,7 @@ func (o *orderer) park(out *[]act, bytes *float64) int {
 		step := act{op: opMove, node: a.node, gone: a.gone, came: []Position{spot}}
 		*out = append(*out, step)
 		*bytes += o.r.apply(step, nil).bytes.float()
+		o.block(step)
 		o.todo[best].gone = step.came
 		o.try(best)
 		o.refresh(step)
@@ -287,15 +394,21 @@ func (o *orderer) park(out *[]act, bytes *float64) int {
 
 // refresh evaluates again the moves from and to the neighbourhood of a's ends.
 func (o *orderer) refresh(a act) {
+	for i := range o.around(a) {
+		o.try(i)
+	}
+}
+
+func (o *orderer) around(a act) map[int]bool {
+	again := map[int]bool{}
 	reach := 1
 	for _, pl := range o.r.places {
 		reach = max(reach, pl.factor)
 	}
 	l := o.d.now
 	if len(l.pos) == 0 {
-		return
+		return again
 	}
-	again := map[int]bool{}
 	for _, p := range append(slices.Clone(a.gone), a.came...) {
 		at := l.holder(p)
 		span := min(reach, (len(l.pos)-1)/2)
@@ -307,9 +420,7 @@ func (o *orderer) refresh(a act) {
 		first, last := l.pos[(at-span-1+2*len(l.pos))%len(l.pos)], l.pos[(at+span)%len(l.pos)]
 		o.targets(first, last, again)
 	}
-	for i := range again {
-		o.try(i)
-	}
+	return again
 }
 
 // targets adds the moves that end in (first, last].

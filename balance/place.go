@@ -21,7 +21,13 @@ func (m *model) newLayout(domain int, tokens [][]Position) *layout {
 		at  Position
 		own int32
 	}
-	var claims []claim
+	count := 0
+	for node, at := range tokens {
+		if m.inDomain(node, domain) {
+			count += len(at)
+		}
+	}
+	claims := make([]claim, 0, count)
 	for node, at := range tokens {
 		if !m.inDomain(node, domain) {
 			continue
@@ -37,6 +43,13 @@ func (m *model) newLayout(domain int, tokens [][]Position) *layout {
 		l.pos[i], l.own[i] = c.at, c.own
 	}
 	return l
+}
+
+func (l *layout) clone() *layout {
+	c := *l
+	c.pos, c.own = slices.Clone(l.pos), slices.Clone(l.own)
+	c.held, c.inRack = slices.Clone(l.held), slices.Clone(l.inRack)
+	return &c
 }
 
 // count adds tokens to a node's number, and keeps those of nodes and racks.

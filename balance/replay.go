@@ -62,15 +62,20 @@ func newReplay(m *model) *replay {
 		r.tokens = append(r.tokens, append([]Position(nil), m.ring.Nodes[i].Tokens...))
 	}
 	for d := range m.dcs {
-		r.domains[d] = &domain{m.newLayout(d, r.tokens), m.newLayout(d, r.tokens)}
+		r.lay(d)
 	}
 	for _, p := range m.places {
 		if p.domain == everywhere && r.domains[everywhere] == nil {
-			r.domains[everywhere] = &domain{m.newLayout(everywhere, r.tokens), m.newLayout(everywhere, r.tokens)}
+			r.lay(everywhere)
 		}
 		r.fill(p)
 	}
 	return r
+}
+
+func (r *replay) lay(id int) {
+	l := r.m.newLayout(id, r.tokens)
+	r.domains[id] = &domain{l, l.clone()}
 }
 
 // fill counts what every node stores of a place.
