@@ -10,15 +10,15 @@ import (
 // they are, so that what a shift takes and gives is linear in its length, and a
 // token is streamed once per byte that changes hands.
 type shifter struct {
-	m       *model
-	at      []Position // tokens of the domain in ring order, as shifted
-	start   []Position
-	own     []int32
-	movable []bool
-	effect  [][]share // by token: what a step forward does, per token of the ring
-	held    []float64 // bytes by node
-	lo, hi  []float64 // band by node
-	gap     Position  // what neighbours keep between them
+	m      *model
+	at     []Position // tokens of the domain in ring order, as shifted
+	start  []Position
+	own    []int32
+	effect [][]share  // by token: what a step forward does, per token of the ring
+	held   []float64  // bytes by node
+	lo, hi []float64  // band by node
+	margin []float64  // by which the band is narrower than the goal's, for rounding
+	least  []Position // what a token keeps between itself and the one before
 }
 
 // share is what a node gains per token that a shift goes forward.
@@ -28,10 +28,10 @@ type share struct {
 }
 
 // newShifter is for one domain; what a node holds and may hold is in bytes of
-// places. movable says which tokens may be shifted; nil: all.
-func (m *model) newShifter(domain int, places []*place, tokens [][]Position, movable func(node int) bool) *shifter {
+// places.
+func (m *model) newShifter(domain int, places []*place, tokens [][]Position) *shifter {
 	l := m.newLayout(domain, tokens)
-	s := &shifter{m: m, at: slices.Clone(l.pos), start: slices.Clone(l.pos), own: l.own, gap: At(1),
+	s := &shifter{m: m, at: slices.Clone(l.pos), start: slices.Clone(l.pos), own: l.own, margin: make([]float64, len(tokens)),
 		held: make([]float64, len(tokens)), lo: make([]float64, len(tokens)), hi: make([]float64, len(tokens))}
 	s.effect = make([][]share, len(l.pos))
 	for _, p := range places {
@@ -56,8 +56,13 @@ func (m *model) newShifter(domain int, places []*place, tokens [][]Position, mov
 			}
 		}
 	}
+	usual, _ := m.size.div(uint64(arcShare * max(1, len(l.pos))))
 	for i := range l.pos {
-		s.movable = append(s.movable, movable == nil || movable(int(l.own[i])))
+		arc := after(l.pos[(i+len(l.pos)-1)%len(l.pos)], l.pos[i], m.size).sub(At(1))
+		if usual.less(arc) {
+			arc = usual
+		}
+		s.least = append(s.least, arc)
 	}
 	return s
 }
@@ -84,18 +89,25 @@ func (p *place) densityAt(at Position) (sum float64) {
 	return sum
 }
 
+// arcShare is the part of the usual arc that shifts leave: a ring of tokens side
+// by side cannot be balanced any more.
+const arcShare = 8
+
 // room is how far token i can go forward or back.
 func (s *shifter) room(i int, forward bool) float64 {
 	n := len(s.at)
 	if n < 2 {
 		return 0
 	}
-	other := s.at[(i+n-1)%n]
-	d := after(other, s.at[i], s.m.size)
+	left, right := (i+n-1)%n, i
 	if forward {
-		d = after(s.at[i], s.at[(i+1)%n], s.m.size)
+		left, right = i, (i+1)%n
 	}
-	return max(0, d.sub(At(1)).float()*(1-1e-9)-1)
+	d := after(s.at[left], s.at[right], s.m.size)
+	if !s.least[right].less(d) {
+		return 0
+	}
+	return max(0, d.sub(s.least[right]).float()*(1-1e-9)-1)
 }
 
 // gain is what shifting token i so far in a direction is worth: the way, by how
@@ -169,9 +181,6 @@ func (s *shifter) run() bool {
 		best, forward, way := -1, false, 0.0
 		top, most := 0.0, 0.0
 		for i := range s.at {
-			if !s.movable[i] {
-				continue
-			}
 			for _, f := range []bool{true, false} {
 				w, worth, bytes := s.gain(i, f)
 				if worth <= 0 || bytes <= 0 {
@@ -249,7 +258,7 @@ func (s *shifter) detour() bool {
 			return true
 		}
 		for i := range s.at {
-			if !s.movable[i] || len(s.effect[i]) != 2 {
+			if len(s.effect[i]) != 2 {
 				continue
 			}
 			a, b := s.effect[i][0], s.effect[i][1]

@@ -1,7 +1,6 @@
 package balance
 
 import (
-	"fmt"
 	"math"
 	"slices"
 )
@@ -16,9 +15,12 @@ func (w *work) tokenMoves() (*Plan, error) {
 	}
 	for _, j := range w.goal.Join {
 		v := w.m.byID[j.ID]
-		at := w.allocate(tokens, v, w.usualTokens(v))
+		at, err := w.allocate(tokens, v, w.usualTokens(v))
+		if err != nil {
+			return nil, err
+		}
 		tokens[v] = at
-		acts = append(acts, act{op: opJoin, node: v, came: at})
+		acts = append(acts, act{op: opJoin, node: v, came: slices.Clone(at)})
 	}
 	for _, id := range w.goal.Leave {
 		v := w.m.byID[id]
@@ -26,28 +28,11 @@ func (w *work) tokenMoves() (*Plan, error) {
 		tokens[v] = nil
 	}
 	bound := 0.0
-	for _, c := range w.circles {
-		for round := range shiftRounds {
-			s := w.shifterFor(&c, tokens, nil)
-			out := s.needed()
-			if len(acts) == len(w.goal.Join)+len(w.goal.Leave) || round == 0 {
-				bound += s.bytesBound()
-			}
-			if out == 0 {
-				break
-			}
-			s.run()
-			shifts := s.acts()
-			for _, a := range shifts {
-				at := tokens[a.node]
-				at[slices.Index(at, a.gone[0])] = a.came[0]
-			}
-			acts = append(acts, shifts...)
-			if len(shifts) == 0 {
-				break
-			}
-		}
+	for i := range w.circles {
+		bound += w.shifterFor(&w.circles[i], tokens).bytesBound()
+		acts = append(acts, w.evenOut(&w.circles[i], tokens)...)
 	}
+	acts = w.fold(acts)
 	sol := solution{proof: ProofHeuristic, bound: bound, bound0: len(w.goal.Join)+len(w.goal.Leave) > 0 || bound == 0}
 	if len(acts) == 0 {
 		sol.proof = ProofExhaustive
@@ -55,28 +40,107 @@ func (w *work) tokenMoves() (*Plan, error) {
 	return w.finish(acts, sol)
 }
 
-// shiftRounds is how often shifts are planned again where density is not even.
-const shiftRounds = 4
+// fold lets joiners come with the tokens that they would be moved to.
+func (w *work) fold(acts []act) (out []act) {
+	joined := make(map[int]int) // node to its act of out
+	held := make(map[Position]bool)
+	for v := range w.m.ring.Nodes {
+		for _, p := range w.m.ring.Nodes[v].Tokens {
+			held[p] = true
+		}
+	}
+	for _, a := range acts {
+		at, joins := joined[a.node]
+		switch {
+		case a.op == opJoin:
+			joined[a.node] = len(out)
+		case a.op == opMoveToken && joins && !held[a.came[0]]:
+			came := out[at].came
+			came[slices.Index(came, a.gone[0])] = a.came[0]
+			continue
+		}
+		for _, p := range a.came { // from now on, or at some time
+			held[p] = true
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+// Bounds of what is tried when shifts alone do not do.
+const (
+	shiftRounds   = 4       // in a row, for where density is not even
+	jumpsPerNode  = 2       // tokens that go elsewhere
+	jumpTries     = 8       // nodes looked at for a jump
+	jumpTokensMax = 1 << 17 // of the ring
+)
+
+// evenOut moves single tokens of a circle, in tokens too, until all nodes are
+// within their bands or nothing helps: shifts, which stream least, and where
+// they end, the jump of a token to elsewhere.
+func (w *work) evenOut(c *circle, tokens [][]Position) (acts []act) {
+	shifts := 0
+	for jumps := 0; ; {
+		s := w.shifterFor(c, tokens)
+		if s.needed() == 0 {
+			return acts
+		}
+		if shifts++; shifts <= shiftRounds {
+			s.run()
+			if now := s.acts(); len(now) > 0 {
+				acts = w.follow(acts, now, tokens)
+				continue
+			}
+		}
+		a, ok := w.jumpOf(s, tokens)
+		if jumps++; !ok || jumps > jumpsPerNode*len(c.nodes) {
+			return acts
+		}
+		acts, shifts = w.follow(acts, []act{a}, tokens), 0
+	}
+}
+
+// follow does moves of tokens. A target that another datacenter holds gives way
+// to the next free token.
+func (w *work) follow(acts, now []act, tokens [][]Position) []act {
+	for _, a := range now {
+		if len(w.m.dcs) > 1 {
+			a.came = w.apartFrom(tokens, a.came)
+		}
+		at := tokens[a.node]
+		at[slices.Index(at, a.gone[0])] = a.came[0]
+		acts = append(acts, a)
+	}
+	return acts
+}
+
+// jumpOf is a jump of a token of one of the nodes that are most outside their
+// bands.
+func (w *work) jumpOf(s *shifter, tokens [][]Position) (a act, ok bool) {
+	if len(s.at) > jumpTokensMax {
+		return a, false
+	}
+	var order []int
+	for v := range s.held {
+		if s.outside(int32(v), s.held[v]) > 0 {
+			order = append(order, v)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return compareFloat(s.outside(int32(b), s.held[b]), s.outside(int32(a), s.held[a]))
+	})
+	for _, v := range order[:min(len(order), jumpTries)] {
+		if a, ok = w.jump(tokens, v); ok {
+			return a, true
+		}
+	}
+	return a, false
+}
 
 // shifterFor sets the bands of a circle. Outside of its members nobody moves.
-func (w *work) shifterFor(c *circle, tokens [][]Position, movable func(int) bool) *shifter {
-	var places []*place
-	for _, p := range w.m.places {
-		if p.domain == c.domain || p.domain == everywhere {
-			places = append(places, &place{c.domain, p.factor, p.rackAware, p.spaces})
-		}
-	}
-	seen := tokens
-	if c.mode != ModeReplicated {
-		for i, p := range places {
-			places[i] = &place{c.domain, 1, false, p.spaces}
-		}
-		seen = make([][]Position, len(tokens))
-		for _, v := range c.nodes {
-			seen[v] = tokens[v]
-		}
-	}
-	s := w.m.newShifter(c.domain, places, seen, movable)
+func (w *work) shifterFor(c *circle, tokens [][]Position) *shifter {
+	places, seen := w.counted(c, tokens)
+	s := w.m.newShifter(c.domain, places, seen)
 	total, weights := 0.0, 0.0
 	for _, v := range c.nodes {
 		total += s.held[v]
@@ -89,8 +153,9 @@ func (w *work) shifterFor(c *circle, tokens [][]Position, movable func(int) bool
 	}
 	for _, v := range c.nodes {
 		ideal := total * float64(w.m.ring.Nodes[v].Weight.value()) / weights
-		off := (tol*ideal + slack) * (1 - 1e-6)
-		s.lo[v], s.hi[v] = ideal-off, ideal+off
+		off := tol*ideal + slack
+		s.margin[v] = off * 1e-6
+		s.lo[v], s.hi[v] = ideal-off+s.margin[v], ideal+off-s.margin[v]
 	}
 	return s
 }
@@ -110,129 +175,8 @@ func (s *shifter) needed() (n int) {
 func (s *shifter) bytesBound() float64 {
 	much, little := 0.0, 0.0
 	for v, held := range s.held {
-		much += max(0, held-s.hi[v])
-		little += max(0, s.lo[v]-held)
+		much += max(0, held-s.hi[v]-s.margin[v])
+		little += max(0, s.lo[v]-s.margin[v]-held)
 	}
 	return max(much, little)
-}
-
-// usualTokens is how many tokens the other nodes of a datacenter have.
-func (w *work) usualTokens(v int) int {
-	n := 1
-	for u := range w.m.ring.Nodes {
-		if w.m.dcOf[u] == w.m.dcOf[v] {
-			n = max(n, len(w.m.ring.Nodes[u].Tokens))
-		}
-	}
-	return n
-}
-
-// Allocate chooses count tokens for a node that joins, all at once: first where
-// arcs are widest, then shifted, while they cost nothing yet, until the node and
-// those it takes from come as near to their shares as they can.
-func Allocate(r *Ring, j Join, count int, g Goal) ([]Position, error) {
-	g.Join = append(slices.Clone(g.Join), j)
-	w, err := newWork(r, g)
-	if err != nil {
-		return nil, err
-	}
-	if count < 1 || count > tokensMax/len(w.m.ring.Nodes) {
-		return nil, fmt.Errorf("balance: %d tokens for a node", count)
-	}
-	tokens := make([][]Position, len(w.m.ring.Nodes))
-	for v := range tokens {
-		tokens[v] = slices.Clone(w.m.ring.Nodes[v].Tokens)
-	}
-	return w.allocate(tokens, w.m.byID[j.ID], count), nil
-}
-
-// allocate seeds the new tokens in the middle of the arcs that load their
-// holders most, one holder after another, and shifts them.
-func (w *work) allocate(tokens [][]Position, v, count int) []Position {
-	c := w.circleOf(v)
-	held := tokens[v]
-	for len(held) < count {
-		tokens[v] = held
-		p, ok := w.seed(c, tokens, v)
-		if !ok {
-			break
-		}
-		held = append(held, p)
-	}
-	tokens[v] = held
-	s := w.shifterFor(c, tokens, func(node int) bool { return node == v })
-	total := 0.0
-	for _, u := range c.nodes {
-		if len(tokens[u]) > 0 {
-			total += s.held[u]
-		}
-	}
-	for _, u := range c.nodes { // as near to even as it gets
-		ideal := total / float64(len(c.nodes))
-		s.lo[u], s.hi[u] = ideal*0.98, ideal*1.02
-	}
-	s.run()
-	for i, p := range s.start {
-		if int(s.own[i]) == v {
-			held[slices.Index(held, p)] = s.at[i]
-		}
-	}
-	taken := make(map[Position]bool)
-	for u := range tokens {
-		if u != v {
-			for _, p := range tokens[u] {
-				taken[p] = true
-			}
-		}
-	}
-	for i := range held {
-		for taken[held[i]] {
-			held[i] = advance(held[i], At(1), w.m.size)
-		}
-		taken[held[i]] = true
-	}
-	tokens[v] = nil
-	return held
-}
-
-func (w *work) circleOf(v int) *circle {
-	for i := range w.circles {
-		if slices.Contains(w.circles[i].nodes, v) {
-			return &w.circles[i]
-		}
-	}
-	return &w.circles[0]
-}
-
-// seed is the middle of the widest arc of the node that holds most.
-func (w *work) seed(c *circle, tokens [][]Position, v int) (Position, bool) {
-	s := w.shifterFor(c, tokens, nil)
-	if len(s.at) == 0 {
-		return Position{}, true
-	}
-	best, score := -1, 0.0
-	for i := range s.at {
-		if int(s.own[i]) == v {
-			continue
-		}
-		width := after(s.at[(i+len(s.at)-1)%len(s.at)], s.at[i], w.m.size)
-		if width.isZero() {
-			width = w.m.size
-		}
-		if width.less(At(2)) {
-			continue
-		}
-		if x := s.held[s.own[i]] * width.float(); x > score {
-			best, score = i, x
-		}
-	}
-	if best < 0 {
-		return Position{}, false
-	}
-	left := s.at[(best+len(s.at)-1)%len(s.at)]
-	width := after(left, s.at[best], w.m.size)
-	if width.isZero() {
-		width = w.m.size
-	}
-	return advance(left, width.half(), w.m.size), true
 }
