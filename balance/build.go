@@ -2,7 +2,6 @@ package balance
 
 import (
 	"slices"
-	"strconv"
 )
 
 // rangesTokensMax is up to how many tokens a plan lists its nodes' ranges.
@@ -13,7 +12,7 @@ const rangesTokensMax = 128
 func build(r *Ring, goal Goal, acts []act, m *model) (*Plan, *Verdict, error) {
 	p := &Plan{Schema: PlanSchema, RingHash: r.Hash(), Goal: goal, Steps: []Step{}}
 	for i, a := range acts {
-		s := Step{N: i + 1, Op: a.op.String(), Node: m.ring.Nodes[a.node].ID, Cleanup: []string{}}
+		s := Step{N: i + 1, Op: a.op.String(), Node: m.ring.Nodes[a.node].ID, Cleanup: []string{}, DependsOn: []int{}}
 		if len(a.gone) == 1 {
 			s.From = m.ring.FormatToken(a.gone[0])
 		}
@@ -48,7 +47,7 @@ func build(r *Ring, goal Goal, acts []act, m *model) (*Plan, *Verdict, error) {
 	moves, score := v.Moves, v.RackScore
 	p.Claims = &Claims{Moves: &moves, Bytes: v.Bytes, RackScore: &score}
 	p.Warnings = append(p.Warnings, m.ring.Notes...)
-	p.Warnings = append(p.Warnings, m.warnings()...)
+	p.Warnings = append(p.Warnings, j.m.warnings(&goal, r, j.owning)...)
 	return p, v, nil
 }
 
@@ -149,39 +148,4 @@ func (j *judge) holds(node int32, at Position) bool {
 		}
 	}
 	return false
-}
-
-// warnings are what a reader should know of the ring.
-func (m *model) warnings() (out []string) {
-	if m.assumed {
-		out = append(out, "no keyspace is given: one replica in every datacenter is assumed, and a byte per token")
-	}
-	perRack := make([]int, len(m.racks))
-	perDC := make([]int, len(m.dcs))
-	for v := range m.ring.Nodes {
-		perRack[m.rackOf[v]]++
-		perDC[m.dcOf[v]]++
-	}
-	rackCount := make([]int, len(m.dcs))
-	for rack := range m.racks {
-		rackCount[m.rackDC[rack]]++
-	}
-	for _, p := range m.places {
-		nodes, where := len(m.ring.Nodes), "the cluster"
-		if p.domain != everywhere {
-			nodes, where = perDC[p.domain], "datacenter "+m.dcs[p.domain]
-		}
-		if p.factor > nodes {
-			out = append(out, "RF above nodes: keyspace "+p.spaces[0].name+" wants "+strconv.Itoa(p.factor)+" replicas in "+where+", which has "+strconv.Itoa(nodes)+" nodes")
-		}
-		if p.domain == everywhere || !p.rackAware || p.factor < rackCount[p.domain] || rackCount[p.domain] < 2 {
-			continue
-		}
-		for rack, n := range perRack {
-			if int(m.rackDC[rack]) == p.domain && n == 1 && nodes > rackCount[p.domain] {
-				out = append(out, "rack "+m.racks[rack]+" holds 1 of "+strconv.Itoa(nodes)+" nodes: its node must hold all data of keyspace "+p.spaces[0].name)
-			}
-		}
-	}
-	return out
 }

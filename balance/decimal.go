@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"strconv"
 	"strings"
 )
 
@@ -25,7 +26,7 @@ func (d Decimal) parse() (num *big.Int, scale int, err error) {
 		return new(big.Int), 0, nil
 	}
 	if i := strings.IndexAny(text, "eE"); i >= 0 {
-		if _, err := fmt.Sscanf(text[i+1:], "%d", &exp); err != nil || exp < -decimalMax || exp > decimalMax {
+		if exp, err = strconv.Atoi(text[i+1:]); err != nil || exp < -decimalMax || exp > decimalMax {
 			return nil, 0, fmt.Errorf("%q is not a number", string(d))
 		}
 		text = text[:i]
@@ -75,10 +76,12 @@ func (d *Decimal) UnmarshalJSON(b []byte) error {
 }
 
 // UnmarshalJSON takes a string or a number.
-func (a *Amount) UnmarshalJSON(b []byte) error {
-	s, err := stringOrNumber(b)
-	*a = Amount(s)
-	return err
+func (a *Amount) UnmarshalJSON(b []byte) error { return (*Decimal)(a).UnmarshalJSON(b) }
+
+// same tells whether two amounts are the same number.
+func (a Amount) same(b Amount) bool {
+	x, y := Decimal(a).rat(), Decimal(b).rat()
+	return x != nil && y != nil && x.Cmp(y) == 0
 }
 
 // Float is a as a float: for people and pictures.

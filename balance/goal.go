@@ -108,6 +108,11 @@ func (g Goal) normal() (Goal, error) {
 			return g, fmt.Errorf("balance: goal: %s %q is not a part of one: 0.05 is 5 %%", what, string(d))
 		}
 	}
+	for what, a := range map[string]Amount{"max_bytes": g.BytesMax, "throughput_bytes": g.Throughput} {
+		if r := Decimal(a).rat(); r == nil || r.Sign() < 0 {
+			return g, fmt.Errorf("balance: goal: %s %q is not a number of bytes", what, string(a))
+		}
+	}
 	if err := g.normalObjective(); err != nil {
 		return g, err
 	}
@@ -146,7 +151,10 @@ func (g *Goal) normalObjective() error {
 // without tokens) and the goal's weights.
 func (g *Goal) member(r *Ring) (*Ring, error) {
 	out := r.Clone()
-	for _, j := range g.Join {
+	for k, j := range g.Join {
+		if j.ID == "" || slices.ContainsFunc(g.Join[:k], func(other Join) bool { return other.ID == j.ID }) {
+			return nil, fmt.Errorf("balance: goal: %q shall join twice, or has no id", j.ID)
+		}
 		switch i := out.node(j.ID); {
 		case i < 0:
 			out.Nodes = append(out.Nodes, Node{ID: j.ID, DC: j.DC, Rack: j.Rack, Weight: WeightOne})

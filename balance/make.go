@@ -90,7 +90,7 @@ func ready(r *Ring, g *Goal) error {
 		if n.State[0] == 'D' || word == "" {
 			word = "down"
 		}
-		return &Impossible{fmt.Sprintf("%s is %s (%s)", n.ID, word, n.State)}
+		return &Impossible{fmt.Sprintf("%s is %s (%s): plan when every node is up and normal", n.ID, word, n.State)}
 	}
 	return nil
 }

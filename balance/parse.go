@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/big"
 	"slices"
+	"strings"
 )
 
 // RingSchema names the JSON form of a Ring.
@@ -23,16 +24,16 @@ type ringJSON struct {
 }
 
 type nodeJSON struct {
-	ID       string  `json:"id"`
-	HostID   string  `json:"host_id,omitempty"`
-	DC       string  `json:"dc,omitempty"`
-	Rack     string  `json:"rack,omitempty"`
-	Weight   Decimal `json:"weight,omitempty"`
-	State    string  `json:"state,omitempty"`
-	Load     text    `json:"load_bytes,omitempty"`
-	DiskFree text    `json:"disk_free_bytes,omitempty"`
-	Tokens   []text  `json:"tokens"`
-	Token    text    `json:"token,omitempty"`
+	ID       string `json:"id"`
+	HostID   string `json:"host_id,omitempty"`
+	DC       string `json:"dc,omitempty"`
+	Rack     string `json:"rack,omitempty"`
+	Weight   bare   `json:"weight,omitempty"`
+	State    string `json:"state,omitempty"`
+	Load     text   `json:"load_bytes,omitempty"`
+	DiskFree text   `json:"disk_free_bytes,omitempty"`
+	Tokens   []text `json:"tokens"`
+	Token    text   `json:"token,omitempty"`
 }
 
 type keyspaceJSON struct {
@@ -43,6 +44,15 @@ type keyspaceJSON struct {
 	PerToken Decimal        `json:"bytes_per_token,omitempty"`
 	Density  [][2]text      `json:"density,omitempty"`
 }
+
+// bare is a Decimal that JSON carries as a number.
+type bare Decimal
+
+// MarshalJSON implements json.Marshaler.
+func (b bare) MarshalJSON() ([]byte, error) { return []byte(b), nil }
+
+// UnmarshalJSON takes a string or a number.
+func (b *bare) UnmarshalJSON(data []byte) error { return (*Decimal)(b).UnmarshalJSON(data) }
 
 // text is a JSON string or number, kept as written.
 type text string
@@ -141,7 +151,7 @@ func number(what string, s text) (*big.Int, error) {
 
 func (in *nodeJSON) node(r *Ring) (n Node, err error) {
 	n = Node{ID: in.ID, HostID: in.HostID, DC: in.DC, Rack: in.Rack, State: in.State}
-	if n.Weight, err = ParseWeight(in.Weight); err != nil {
+	if n.Weight, err = ParseWeight(Decimal(in.Weight)); err != nil {
 		return n, err
 	}
 	for _, f := range []struct {
@@ -208,7 +218,7 @@ func (r *Ring) MarshalJSON() ([]byte, error) {
 		Partitioner: r.Partitioner, Nodes: []nodeJSON{}}
 	for i := range r.Nodes {
 		n := &r.Nodes[i]
-		j := nodeJSON{ID: n.ID, HostID: n.HostID, DC: n.DC, Rack: n.Rack, State: n.State, Weight: n.Weight.decimal(), Tokens: []text{}}
+		j := nodeJSON{ID: n.ID, HostID: n.HostID, DC: n.DC, Rack: n.Rack, State: n.State, Weight: bare(n.Weight.decimal()), Tokens: []text{}}
 		if n.Load != nil {
 			j.Load = text(n.Load.String())
 		}
@@ -235,5 +245,6 @@ func (r *Ring) MarshalJSON() ([]byte, error) {
 }
 
 func (w Weight) decimal() Decimal {
-	return Decimal(show(new(big.Int).SetUint64(w.value()*1000), 9))
+	text := new(big.Rat).SetFrac64(int64(w.value()), int64(WeightOne)).FloatString(6)
+	return Decimal(strings.TrimRight(strings.TrimRight(text, "0"), "."))
 }

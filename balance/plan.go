@@ -3,7 +3,9 @@ package balance
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 )
 
 // PlanSchema names the JSON form of a Plan.
@@ -30,8 +32,8 @@ type Summary struct {
 	Distance   Amount    `json:"distance"`
 	RackScore  int       `json:"rack_score"`
 	Cleanups   int       `json:"cleanups"`
-	LowerBound Amount    `json:"lower_bound_bytes,omitempty"`
-	Gap        float64   `json:"gap"`
+	LowerBound Amount    `json:"lower_bound_bytes"`
+	Gap        float64   `json:"gap"` // bytes over the bound; -1: no bound is known
 	Proof      string    `json:"proof,omitempty"`
 	ETA        float64   `json:"eta_seconds,omitempty"`
 	PeakDisk   *DiskPeak `json:"peak_disk,omitempty"`
@@ -67,7 +69,7 @@ type Step struct {
 	Ranges        map[string]BeforeNow `json:"ranges,omitempty"`
 	Command       []string             `json:"command,omitempty"`
 	DiskAfter     map[string]Amount    `json:"disk_after,omitempty"`
-	DependsOn     []int                `json:"depends_on,omitempty"`
+	DependsOn     []int                `json:"depends_on"`
 }
 
 // Stream is what one node sends another in a step.
@@ -134,8 +136,12 @@ type Claims struct {
 // ParsePlan reads a plan in JSON.
 func ParsePlan(data []byte) (*Plan, error) {
 	var p Plan
-	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&p); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if err := dec.Decode(&p); err != nil {
 		return nil, fmt.Errorf("balance: plan JSON: %w", err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, errors.New("balance: plan JSON: something follows the plan")
 	}
 	if p.Schema != "" && p.Schema != PlanSchema {
 		return nil, fmt.Errorf("balance: plan JSON: schema is %q, not %q", p.Schema, PlanSchema)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/big"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -177,6 +178,11 @@ func TestBadInput(t *testing.T) {
 		{Goal{Racks: RacksIgnore, Objective: []string{"rack"}}, "ignored"},
 		{Goal{Weights: map[string]Decimal{"z": "2"}}, "no such node"},
 		{Goal{Leave: []string{"a", "b", "c", "d", "e", "f"}}, "nobody is left"},
+		{Goal{Join: []Join{{"g", "", ""}, {"g", "", ""}}}, "shall join twice"},
+		{Goal{Join: []Join{{"g", "", ""}}, Leave: []string{"g"}}, "g shall leave, and is not in the ring"},
+		{Goal{BytesMax: "x"}, "max_bytes"},
+		{Goal{Throughput: "-1"}, "throughput"},
+		{Goal{MovesMax: 1, Join: []Join{{"g", "", ""}, {"h", "", ""}}}, "need more moves or bytes"},
 	} {
 		if _, err := MakePlan(parse(t, classic), c.goal); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, not %q", c.goal, err, c.want)
@@ -187,6 +193,92 @@ func TestBadInput(t *testing.T) {
 	if _, err := MakePlan(r, Goal{}); err == nil || !strings.Contains(err.Error(), "c is down") {
 		t.Errorf("a node down: %v", err)
 	}
+}
+
+func TestWarnings(t *testing.T) {
+	const two = `{"circumference":300,"nodes":[{"id":"a","dc":"x","rack":"r","tokens":[0]},{"id":"b","dc":"x","rack":"r","tokens":[150]},{"id":"idle","dc":"x","rack":"r","tokens":[]}],"keyspaces":[`
+	racks := `{"circumference":300,"nodes":[{"id":"a","dc":"x","rack":"r","tokens":[0]},{"id":"b","dc":"x","rack":"r","tokens":[150]},{"id":"c","dc":"x","rack":"s","tokens":[70]}],
+		"keyspaces":[{"name":"k","strategy":"NetworkTopologyStrategy","dcs":{"x":2}}]}`
+	for _, c := range []struct {
+		ring, want string
+		goal       Goal
+	}{
+		{two + `{"name":"k","strategy":"SimpleStrategy","rf":3}]}`, "RF above nodes: keyspace k wants 3 replicas in the cluster, which has 2 nodes", Goal{}},
+		{two + `{"name":"k","strategy":"NetworkTopologyStrategy","dcs":{"x":1,"y":2}}]}`, "keyspace k wants 2 replicas in datacenter y, which has no node", Goal{}},
+		{two + `{"name":"k","strategy":"SimpleStrategy","rf":1}]}`, "idle has no token and does not join: it is left out", Goal{}},
+		{two + `{"name":"k","strategy":"SimpleStrategy","rf":1,"density":[["0","1"],["99","5000"],["100","1"]]}]}`,
+			"a partition of keyspace k at token 100 holds 5000 bytes, more than the ideal share of a node, 2649", Goal{}},
+		{two[:len(two)-len(`,"keyspaces":[`)] + `}`, "no keyspace is given", Goal{}},
+		{two + `{"name":"k","strategy":"SimpleStrategy","rf":1}]}`, `rack "z" of datacenter "x", which n joins, has no other node`, Goal{Join: []Join{{"n", "x", "z"}}}},
+		{two + `{"name":"k","strategy":"SimpleStrategy","rf":1}]}`, `datacenter "z", which n joins, has no other node`, Goal{Join: []Join{{"n", "z", "r"}}}},
+		{racks, "rack s holds 1 of 3 nodes: its node must hold 100 % of the data of keyspace k", Goal{}},
+		{strings.Replace(racks, `"x":2`, `"x":1`, 1), "mode rack balances arcs within racks, and keyspace k has 1 replicas for 2 racks", Goal{Mode: ModeRack}},
+	} {
+		p, err := MakePlan(parse(t, c.ring), c.goal)
+		if err != nil || !strings.Contains(strings.Join(p.Warnings, "\n"), c.want) {
+			t.Errorf("%s: %v, not %q: %+v", c.ring, err, c.want, p)
+		}
+	}
+}
+
+// TestRoundTrips holds that neither schema loses anything.
+func TestRoundTrips(t *testing.T) {
+	r := parse(t, `{"schema":"helenus.ring/1","circumference":"400","min":"-100","nodes":[
+	{"id":"a","host_id":"h","dc":"x","rack":"r","weight":1.5,"state":"UN","load_bytes":"12","disk_free_bytes":"1000","tokens":["-7"]},
+	{"id":"b","dc":"x","rack":"r","weight":"0.000125","tokens":[90]},{"id":"c","dc":"x","rack":"s","tokens":[150]}],
+	"keyspaces":[{"name":"k","strategy":"NetworkTopologyStrategy","dcs":{"x":2},"bytes_per_token":"0.5","density":[["0","0.7"],["10","2"]]},
+	{"name":"s","strategy":"SimpleStrategy","rf":1}]}`)
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back := parse(t, string(text)); !reflect.DeepEqual(back, r) {
+		t.Errorf("%+v, not %+v: %s", back, r, text)
+	}
+	for _, part := range []string{`"weight":1.5`, `"weight":0.000125`, `"host_id":"h"`, `"tokens":["-7"]`, `"density":[["0","0.7"],["10","2"]]`} {
+		if !strings.Contains(string(text), part) {
+			t.Errorf("no %s in %s", part, text)
+		}
+	}
+	p, err := MakePlan(bigRing(t, 6, 1, 2, 2, 0), Goal{Join: []Join{{"j", "dc1", "r0"}}, Leave: []string{"n3"}, Throughput: "1000", Headroom: "0.2", Tolerance: "0.01"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ = json.Marshal(p)
+	back, err := ParsePlan(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := json.Marshal(back); string(again) != string(text) || !reflect.DeepEqual(back.Steps, p.Steps) {
+		t.Errorf("%s, not %s", again, text)
+	}
+}
+
+// FuzzParsePlan holds that no plan, however broken, breaks Verify.
+func FuzzParsePlan(f *testing.F) {
+	f.Add([]byte(`{"steps":[{"op":"move","node":"f","from":"290","to":"260","cleanup":["a","f"]}],"claims":{"moves":1,"bytes":"30"}}`))
+	f.Add([]byte(`{"goal":{"max_bytes":"x","join":["g@d/r"],"weights":{"a":"2"},"cleanup":"deferred"},"steps":[{"op":"bootstrap","node":"g","tokens":["1","2"]}]}`))
+	f.Add([]byte(`{"goal":{"leave":["a"],"headroom":"0.5"},"steps":[{"op":"decommission","node":"a"},{"op":"move-token","node":"b","from":"60","to":"61"}]}`))
+	r, err := Parse([]byte(classic))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := ParsePlan(data)
+		if err != nil {
+			return
+		}
+		if _, err := Verify(p, r); err != nil {
+			return
+		}
+		text, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParsePlan(text); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+	})
 }
 
 func FuzzParse(f *testing.F) {

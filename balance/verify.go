@@ -161,7 +161,7 @@ func (j *judge) finish(p *Plan) {
 		if c.Moves != nil && *c.Moves != j.v.Moves {
 			j.fail(0, "claims %d moves, has %d", *c.Moves, j.v.Moves)
 		}
-		if c.Bytes != "" && c.Bytes != j.v.Bytes {
+		if c.Bytes != "" && !c.Bytes.same(j.v.Bytes) {
 			j.fail(0, "claims %s bytes, streams %s", c.Bytes, j.v.Bytes)
 		}
 		if c.RackScore != nil && *c.RackScore != j.v.RackScore {
@@ -213,7 +213,7 @@ func (j *judge) step(n int, s *Step) bool {
 	}
 	j.bytes = j.bytes.add(e.bytes)
 	out.Bytes = j.m.show(e.bytes)
-	if s.Bytes != "" && s.Bytes != out.Bytes && !j.enrich {
+	if s.Bytes != "" && !s.Bytes.same(out.Bytes) && !j.enrich {
 		j.v.Warnings = append(j.v.Warnings, fmt.Sprintf("step %d says %s bytes, streams %s", n, s.Bytes, out.Bytes))
 	}
 	j.disk(n, &out, e)
