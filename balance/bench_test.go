@@ -89,3 +89,10 @@ func BenchmarkOwnership(b *testing.B) {
 		newReplay(m)
 	}
 }
+
+func BenchmarkTolerance10000(b *testing.B) {
+	benchPlan(b, bigRing(b, 10000, 1, 1, 3, 0), Goal{Tolerance: "0.05"})
+}
+func BenchmarkJoin100x16(b *testing.B) {
+	benchPlan(b, bigRing(b, 100, 16, 1, 3, 0), Goal{Tolerance: "0.05", Join: []Join{{"new", "dc1", "r0"}}})
+}

@@ -4,7 +4,6 @@ import (
 	"math/big"
 	"math/bits"
 	"slices"
-	"sort"
 )
 
 // keeper is a token that stays, and which slot of the balanced ring it is.
@@ -298,21 +297,30 @@ func (p *problem) firstSlot(d Position) uint64 {
 // longest is the longest subsequence in which falling never falls, behind the
 // start.
 func longest(links []link, start int) []keeper {
-	var tails []int // index of the last link of the best chain of each length
-	before := make([]int, len(links))
+	var tails []int32 // index of the last link of the best chain of each length
+	var tops []uint64 // what falling is there
+	before := make([]int32, len(links))
 	for i := range links {
-		at := len(tails)
-		if at > 0 && links[tails[at-1]].falling > links[i].falling {
-			at = sort.Search(at, func(k int) bool { return links[tails[k]].falling > links[i].falling })
+		falling := links[i].falling
+		at := len(tops)
+		if at > 0 && tops[at-1] > falling {
+			low := 0 // written out: this is where plans with tolerance spend their time
+			for low < at {
+				if mid := int(uint(low+at) / 2); tops[mid] > falling {
+					at = mid
+				} else {
+					low = mid + 1
+				}
+			}
 		}
 		before[i] = -1
 		if at > 0 {
 			before[i] = tails[at-1]
 		}
-		if at == len(tails) {
-			tails = append(tails, i)
+		if at == len(tops) {
+			tails, tops = append(tails, int32(i)), append(tops, falling)
 		} else {
-			tails[at] = i
+			tails[at], tops[at] = int32(i), falling
 		}
 	}
 	out := make([]keeper, len(tails)+1)

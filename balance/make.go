@@ -103,6 +103,45 @@ func (w *work) full() (*Plan, error) {
 	if w.settled() {
 		return w.finish(nil, solution{proof: ProofExhaustive})
 	}
+	plan, err := w.singleMoves()
+	if len(w.goal.Join) > 0 || err == nil && plan.Summary.Moves == 0 {
+		return plan, err
+	}
+	return w.orStand(plan, err)
+}
+
+// orStand takes, instead of a plan, nobody's moving, should that do as well.
+func (w *work) orStand(plan *Plan, err error) (*Plan, error) {
+	var acts []act
+	for v, leaves := range w.leaving {
+		if leaves {
+			acts = append(acts, act{op: opLeave, node: v, gone: w.m.ring.Nodes[v].Tokens})
+		}
+	}
+	stand, failed := w.finish(acts, solution{proof: ProofHeuristic, bound0: true})
+	if failed != nil {
+		return plan, err
+	}
+	if err == nil {
+		score := func(p *Plan) int { return p.Summary.RackScore }
+		if w.goal.Racks == RacksRequire && score(stand) != score(plan) {
+			if score(stand) > score(plan) {
+				return plan, nil
+			}
+		} else if s, p := stand.outcome(), plan.outcome(); !s.less(&p, w.goal.Objective) {
+			return plan, nil
+		}
+	}
+	return stand, nil
+}
+
+// outcome is a plan's summary, to compare.
+func (p *Plan) outcome() outcome {
+	return outcome{bytes: p.Summary.Bytes.Float(), moves: p.Summary.Moves, score: p.Summary.RackScore, found: true}
+}
+
+// singleMoves plans moves of nodes of one token, circle by circle.
+func (w *work) singleMoves() (*Plan, error) {
 	var ways []solution
 	total := solution{proof: ProofExhaustive}
 	for _, c := range w.planCircles() {
@@ -131,6 +170,9 @@ func (w *work) full() (*Plan, error) {
 		total.proof = weaker(total.proof, ProofBound) // bytes are proved, the rack score is not
 	}
 	plan, err := w.finish(acts, total)
+	if shifted && err == nil {
+		plan.Warnings = append(plan.Warnings, fmt.Sprintf("targets are held by nodes of other datacenters or racks: nodes go up to %d tokens beside, and that counts as balanced", w.goal.Slack))
+	}
 	if !shifted {
 		return plan, err
 	}

@@ -10,6 +10,15 @@
 // never does I/O, never asks for the time and starts no goroutine (a parallel
 // For may be handed in). It never says "optimal" of a plan that it has not
 // proved to be: Summary.Proof tells.
+//
+// Inside, a model is a ring in numbers (model, layout, position), a replay does
+// steps to it and counts exactly, and Verify judges by it alone. MakePlan (make)
+// splits the ring into circles, sets each as a problem, and has it solved (solve):
+// small ones by exhaustive search (tiny), others by the tokens that may stay
+// (chain), who goes where (assign, align) and in which order (order); by kinds of
+// seats where weights or racks decide (arrange). Rings of vnodes are balanced by
+// single tokens (vnode, shift, allocate). What was found is combined, built into
+// a Plan, and verified before it is handed out.
 package balance
 
 import (
