@@ -17,6 +17,10 @@ type arrangement struct {
 // arrangedMax is up to how many members all orders are looked at.
 const arrangedMax = 7
 
+// skewedMax is the same where neither weights nor data are even, and every seat
+// of every order is another token.
+const skewedMax = 5
+
 // solveArranged is for circles where it matters who sits in which slot: weights
 // differ, or the racks have to alternate.
 func (p *problem) solveArranged() solution {
@@ -24,7 +28,7 @@ func (p *problem) solveArranged() solution {
 	complete := false
 	required := p.racks() > 1 && p.c.rack < 0 && (p.goal.Racks == RacksRequire || p.c.mode == ModeReplicated)
 	switch {
-	case len(p.stay) <= arrangedMax && len(p.held) > 0:
+	case len(p.stay) <= arrangedMax && len(p.held) > 0 && (p.even || p.axis.plain || len(p.stay) <= skewedMax):
 		all, complete = p.allArrangements(required)
 	case p.even:
 		all = p.periodic()

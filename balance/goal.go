@@ -122,6 +122,14 @@ func (g Goal) normal() (Goal, error) {
 	if g.Leave == nil {
 		g.Leave = []string{}
 	}
+	switch { // nobody shall believe that they were heeded
+	case g.Metric == MetricDistance:
+		return g, fmt.Errorf("balance: goal: metric distance is not supported yet: plans are made by bytes")
+	case g.Exhaustive:
+		return g, fmt.Errorf("balance: goal: exhaustive is not supported yet: small rings are searched so by themselves, and the proof tells")
+	case g.VnodesMoves:
+		return g, fmt.Errorf("balance: goal: token_moves is not supported yet: several tokens a node go by bytes")
+	}
 	if g.MovesMax < 0 || g.Frontier < 0 {
 		return g, fmt.Errorf("balance: goal: max_moves and frontier are not below 0")
 	}

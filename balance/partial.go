@@ -87,7 +87,11 @@ func (w *work) greedy(limit int) (out []act) {
 			if !ok || w.taken(to, out) {
 				break
 			}
-			out = append(out, act{op: opMove, node: ends[i].node, gone: []Position{ends[i].at}, came: []Position{to}})
+			op := opMove
+			if w.vnodes {
+				op = opMoveToken
+			}
+			out = append(out, act{op: op, node: ends[i].node, gone: []Position{ends[i].at}, came: []Position{to}})
 			ends[i].at = to
 		}
 	}

@@ -35,6 +35,8 @@ type axis struct {
 	c     *circle
 	total amount
 	plain bool
+	cuts  []Position // where densities change, the ring's start first
+	ys    []Position // their coordinates
 }
 
 // axisBits is how fine a coordinate of data is.
@@ -50,6 +52,18 @@ func (m *model) newAxis(c *circle) axis {
 		return a
 	}
 	a.plain, a.size = false, Position{1 << (axisBits - 64), 0}
+	for _, p := range m.places {
+		if p.domain == c.domain || p.domain == everywhere {
+			for _, s := range p.spaces {
+				a.cuts = append(a.cuts, s.cut...)
+			}
+		}
+	}
+	slices.SortFunc(a.cuts, Position.cmp)
+	a.cuts = slices.Compact(a.cuts)
+	for _, cut := range a.cuts {
+		a.ys = append(a.ys, a.of(cut))
+	}
 	return a
 }
 
@@ -66,7 +80,19 @@ func (a *axis) back(y Position) Position {
 	if a.plain {
 		return y
 	}
-	low, high := Position{}, a.m.size.sub(At(1))
+	i, found := slices.BinarySearchFunc(a.ys, y, Position.cmp)
+	if !found {
+		i--
+	} else {
+		for i+1 < len(a.ys) && a.ys[i+1] == y { // nothing lies between such cuts
+			i++
+		}
+	}
+	low, high := a.cuts[i], a.m.size.sub(At(1))
+	if i+1 < len(a.cuts) {
+		high = a.cuts[i+1].sub(At(1))
+	}
+	low, high = a.guess(low, high, y)
 	for low.less(high) {
 		mid := low.add(high.sub(low).add(At(1)).half())
 		if y.less(a.of(mid)) {
@@ -76,6 +102,25 @@ func (a *axis) back(y Position) Position {
 		}
 	}
 	return low
+}
+
+// guess narrows the search for y between two positions between which data lies
+// evenly.
+func (a *axis) guess(low, high, y Position) (Position, Position) {
+	from, to := a.of(low), a.of(high)
+	if !from.less(to) || !y.less(to) {
+		return low, high
+	}
+	n := new(big.Int).Mul(y.sub(from).big(), high.sub(low).big())
+	mid := low.add(positionOf(n.Quo(n, to.sub(from).big())))
+	const near = 4
+	if below := At(near); low.add(below).less(mid) && !y.less(a.of(mid.sub(below))) {
+		low = mid.sub(below)
+	}
+	if above := mid.add(At(near)); above.less(high) && y.less(a.of(above)) {
+		high = above
+	}
+	return low, high
 }
 
 func (p Position) half() Position { return Position{p.hi >> 1, p.lo>>1 | p.hi<<63} }
