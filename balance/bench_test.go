@@ -93,6 +93,16 @@ func BenchmarkOwnership(b *testing.B) {
 func BenchmarkTolerance10000(b *testing.B) {
 	benchPlan(b, bigRing(b, 10000, 1, 1, 3, 0), Goal{Tolerance: "0.05"})
 }
+
+// BenchmarkMeasured1000 has data that is not even.
+func BenchmarkMeasured1000(b *testing.B) {
+	r := bigRing(b, 1000, 1, 1, 3, 0)
+	for i := range uint64(64) {
+		r.Keyspaces[0].Density = append(r.Keyspaces[0].Density, Density{At(i << 58), Decimal(fmt.Sprint(1 + i*7%5))})
+	}
+	benchPlan(b, r, Goal{})
+}
+
 func BenchmarkJoin100x16(b *testing.B) {
 	benchPlan(b, bigRing(b, 100, 16, 1, 3, 0), Goal{Tolerance: "0.05", Join: []Join{{"new", "dc1", "r0"}}})
 }

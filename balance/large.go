@@ -63,7 +63,7 @@ const (
 )
 
 func (p *problem) rotationsLimit() int {
-	if p.slots() > sizeHuge {
+	if n := p.slots(); n > sizeHuge || n > sizeMany && !p.axis.plain {
 		return 64
 	}
 	return 400
