@@ -1,7 +1,6 @@
 package balance
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -195,7 +194,7 @@ func TestGap(t *testing.T) {
 				}
 				gap += p.Summary.Gap / float64(rounds)
 			}
-			t.Log(fmt.Sprintf("%d nodes, %d racks, RF %d: %.1f %% above the bound on average", n, c.racks, c.rf, 100*gap))
+			t.Logf("%d nodes, %d racks, RF %d: %.1f %% above the bound on average", n, c.racks, c.rf, 100*gap)
 		}
 	}
 }
