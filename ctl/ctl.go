@@ -31,13 +31,17 @@ const (
 
 // Env is what a command works with.
 type Env struct {
-	Name    string   // how this program was called, for what the operator may type next; empty: ctl
-	Args    []string // without the program
-	Out     io.Writer
-	Err     io.Writer
-	Exe     string // path of this program; the agent lies beside it
-	Version string
-	Dial    func(address string) node.Node // nil: HTTP
+	Name string    // how this program was called, for what the operator may type next; empty: ctl
+	Args []string  // without the program
+	In   io.Reader // nil: empty
+	Out  io.Writer
+	Err  io.Writer
+	// Getenv looks up a variable (locale, NO_COLOR, COLUMNS); nil: none is set.
+	Getenv   func(string) string
+	Terminal bool   // Out is one
+	Exe      string // path of this program; the agent lies beside it
+	Version  string
+	Dial     func(address string) node.Node // nil: HTTP
 }
 
 // command is the state that all verbs share.
@@ -122,7 +126,7 @@ func (c *command) root() *cobra.Command {
 		return nil
 	}
 	root.AddCommand(c.up(), c.down(), c.status(), c.info(), c.ring(), c.describeCluster(), c.getEndpoints(),
-		c.flush(), c.compact(), c.version(), c.jobs(), c.stress())
+		c.flush(), c.compact(), c.version(), c.jobs(), c.stress(), c.balance())
 	return root
 }
 
@@ -137,9 +141,15 @@ func (c *command) explain(err error) int {
 	var told *report.Error
 	var unreachable *node.Unreachable
 	var inTheWay obstacle
+	var end ending
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &end):
+		if end.error != nil {
+			fmt.Fprintf(c.env.Err, "ctl: %v\n", end.error)
+		}
+		return end.code
 	case errors.Is(err, errShown):
 		return exitBadUse
 	case errors.As(err, &unreachable), errors.As(err, &inTheWay):

@@ -20,7 +20,13 @@ func main() {
 	if err != nil {
 		exe = os.Args[0]
 	}
-	code := ctl.Run(ctx, ctl.Env{Name: os.Args[0], Args: os.Args[1:], Out: os.Stdout, Err: os.Stderr, Exe: exe, Version: version})
+	code := ctl.Run(ctx, ctl.Env{Name: os.Args[0], Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Exe: exe, Version: version,
+		Getenv: os.Getenv, Terminal: isTerminal(os.Stdout)})
 	stop()
 	os.Exit(code)
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

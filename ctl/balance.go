@@ -1,0 +1,331 @@
+package ctl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"helenus/balance"
+)
+
+// The exit codes of ctl balance, beside exitDone and exitBadUse.
+const (
+	exitMovesNeeded = 2 // with --check
+	exitImpossible  = 3 // no plan, or a plan that is not valid
+	exitStale       = 4 // the ring is not the one the plan was made for
+)
+
+// ending is an error, or none, with an exit code of its own.
+type ending struct {
+	code int
+	error
+}
+
+// balancing is one call of ctl balance: what its flags say.
+type balancing struct {
+	c      *command
+	source source
+	goal   balance.Goal
+	text   goalTexts
+	check  bool
+	color  string
+	ascii  bool
+}
+
+// goalTexts are flags whose values need reading.
+type goalTexts struct {
+	objective            []string
+	tolerance, headroom  string
+	maxBytes, throughput string
+	weights, joins       []string
+	maxMoves             int
+	maxMovesGiven        bool
+}
+
+func (c *command) balance() *cobra.Command {
+	b := &balancing{c: c}
+	cmd := &cobra.Command{
+		Use: "balance", Short: "Plan how the ring comes into balance, verify such plans",
+		Long: "Plan how the ring comes into balance with the fewest moves and the least data.\n\n" +
+			"The ring is that of the node at --host, or of one of --contact, --ring-file, --paste.\n" +
+			"Output (-o): table, json, yaml, svg, commands (a shell script for a real Cassandra).\n" +
+			"Exit codes: 0 balanced or planned, 1 bad use or no answer, 2 moves needed (--check), 3 impossible, 4 stale plan.",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return badUse("ctl balance has no verb %q: plan, verify, simulate, show", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.PersistentPreRunE = func(*cobra.Command, []string) error { return nil } // each verb knows its outputs
+	f := cmd.PersistentFlags()
+	b.source.flags(f)
+	f.StringVar(&b.color, "color", "auto", "auto, always or never; NO_COLOR is obeyed")
+	f.BoolVar(&b.ascii, "ascii", false, "draw with ASCII only, as where the locale is not UTF-8")
+	cmd.AddCommand(b.plan(), b.verify(), b.simulate(), b.show())
+	return cmd
+}
+
+// goalFlags are what a plan shall reach.
+func (b *balancing) goalFlags(f *pflag.FlagSet) {
+	g, t := &b.goal, &b.text
+	f.StringSliceVar(&t.objective, "objective", nil, "what counts first: an order of moves,bytes,rack")
+	f.StringVar(&g.Metric, "metric", "", "what a move costs: bytes or distance (default bytes)")
+	f.StringVar(&g.Mode, "mode", "", "what is even: auto, primary, rack, replicated (default auto)")
+	f.StringVar(&g.Racks, "racks", "", "alternating racks: tiebreak, require, ignore (default tiebreak)")
+	f.StringVar(&t.tolerance, "tolerance", "", "how far a node may be from its ideal share: 5% or 0.05 (default exact)")
+	f.Uint64Var(&g.Slack, "slack", 0, "tokens beside the tolerance")
+	f.StringSliceVar(&t.weights, "weight", nil, "node=2: the node takes twice an ordinary share")
+	f.StringSliceVar(&t.joins, "join", nil, "id@dc/rack: a node that shall join")
+	f.StringSliceVar(&g.Leave, "leave", nil, "a node that shall leave")
+	f.IntVar(&t.maxMoves, "max-moves", 0, "the best balance that so many moves buy")
+	f.StringVar(&t.maxBytes, "max-bytes", "", "the best balance that so much streaming buys: 500GiB")
+	f.StringVar(&b.source.sizes, "sizes", "", "where data is: token (even), load (nodes' loads, even), estimates (measured; with --contact)")
+	f.StringVar(&g.Cleanup, "cleanup", "", "each (the moved node and all whose ranges changed), needed, deferred (default each)")
+	f.StringVar(&t.headroom, "headroom", "", "part of the free disk to leave free: 20%")
+	f.StringVar(&t.throughput, "throughput", "", "streaming speed, for the time it takes: 200MiB/s")
+	f.IntVar(&g.Frontier, "frontier", 0, "tell what up to so many moves buy")
+	f.BoolVar(&g.Exhaustive, "exhaustive", false, "search all plans of larger rings too")
+	f.BoolVar(&g.VnodesMoves, "token-moves", false, "nodes of several tokens: fewest token moves before bytes")
+	f.BoolVar(&g.NodesDown, "allow-unready", false, "plan though a node is down, joining, leaving or moving")
+}
+
+func (b *balancing) plan() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "plan", Short: "Plan the moves that balance the ring",
+		Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return b.do(cmd, []string{"table", "json", "yaml", "svg", "commands"}, func(ctx context.Context, r *balance.Ring) error {
+				p, err := within(ctx, func() (*balance.Plan, error) { return balance.MakePlan(r, b.goal) })
+				if err != nil {
+					return err
+				}
+				if err := b.showPlan(r, p); err != nil {
+					return err
+				}
+				if b.check && len(p.Steps) > 0 {
+					return ending{exitMovesNeeded, nil}
+				}
+				return nil
+			})
+		},
+	}
+	b.goalFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&b.check, "check", false, "exit with 2 if moves are needed, for alerts")
+	return cmd
+}
+
+func (b *balancing) verify() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "verify PLAN", Short: "Judge a plan, whoever made it: valid or why not, bytes, cleanup, ownership",
+		Args: exactly(1, "the plan's file, or -"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return b.do(cmd, []string{"table", "json", "yaml"}, func(ctx context.Context, r *balance.Ring) error {
+				p, err := b.readPlan(args[0])
+				if err != nil {
+					return err
+				}
+				v, err := within(ctx, func() (*balance.Verdict, error) { return balance.Verify(p, r) })
+				if err != nil {
+					return err
+				}
+				if err := b.showVerdict(r, p, v); err != nil {
+					return err
+				}
+				return judged(v)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&b.source.sizes, "sizes", "", "where data is: token, load, estimates, as it was for the plan")
+	return cmd
+}
+
+// judged is the exit code of a verdict.
+func judged(v *balance.Verdict) error {
+	switch {
+	case v.Stale:
+		return ending{exitStale, nil}
+	case !v.Valid:
+		return ending{exitImpossible, nil}
+	}
+	return nil
+}
+
+func (b *balancing) simulate() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "simulate NODES [NODES...]", Short: "Show how the ring grows to so many nodes, stage by stage",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return badUse("simulate wants the number of nodes to grow to")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var sizes []int
+			for _, a := range args {
+				n, err := strconv.Atoi(a)
+				if err != nil || n < 1 {
+					return badUse("%q is not a number of nodes", a)
+				}
+				sizes = append(sizes, n)
+			}
+			return b.do(cmd, []string{"table", "json", "yaml"}, func(ctx context.Context, r *balance.Ring) error {
+				if len(b.goal.Join)+len(b.goal.Leave) > 0 {
+					return badUse("simulate chooses who joins: --join and --leave are for plan")
+				}
+				stages, err := within(ctx, func() ([]balance.Growth, error) { return balance.Simulate(r, b.goal, sizes) })
+				if err != nil {
+					return err
+				}
+				return b.showGrowth(r, stages)
+			})
+		},
+	}
+	b.goalFlags(cmd.Flags())
+	return cmd
+}
+
+func (b *balancing) show() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "show [PLAN]", Short: "Show the ring as it is, or what a plan does to it; -o json writes the ring for --ring-file",
+		Args: atMost(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			outputs := []string{"table", "json", "yaml", "svg"}
+			if len(args) == 1 {
+				outputs = append(outputs, "commands")
+			}
+			return b.do(cmd, outputs, func(ctx context.Context, r *balance.Ring) error {
+				if len(args) == 0 {
+					return b.showRing(r)
+				}
+				p, err := b.readPlan(args[0])
+				if err != nil {
+					return err
+				}
+				v, err := within(ctx, func() (*balance.Verdict, error) { return balance.Verify(p, r) })
+				if err != nil {
+					return err
+				}
+				if !v.Valid {
+					return ending{judged(v).(ending).code, fmt.Errorf("the plan is not valid: %s", reason(v))}
+				}
+				p.Ownership = v.Ownership
+				return b.showPlan(r, p)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&b.source.sizes, "sizes", "", "where data is: token, load, estimates")
+	f.StringVar(&b.goal.Mode, "mode", "", "what is even: auto, primary, rack, replicated (default auto)")
+	return cmd
+}
+
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != n {
+			return badUse("wants %d argument: %s", n, what)
+		}
+		return nil
+	}
+}
+
+// do is what all verbs have in common: read the flags and the ring, act, and
+// turn errors into the exit codes of ctl balance.
+func (b *balancing) do(cmd *cobra.Command, outputs []string, act func(context.Context, *balance.Ring) error) error {
+	if b.c.output == "text" {
+		b.c.output = "table"
+	}
+	if !slices.Contains(outputs, b.c.output) {
+		return badUse("ctl balance %s has no output %q: %s", cmd.Name(), b.c.output, strings.Join(outputs, ", "))
+	}
+	if !slices.Contains([]string{"auto", "always", "never"}, b.color) {
+		return badUse("--color is %q: auto, always or never", b.color)
+	}
+	b.text.maxMovesGiven = cmd.Flags().Changed("max-moves")
+	if err := b.readGoal(); err != nil {
+		return err
+	}
+	r, err := b.source.ring(cmd, b.c)
+	if err == nil {
+		err = act(cmd.Context(), r)
+	}
+	return exitOf(err)
+}
+
+// exitOf keeps errors away from exit code 2, which means something else here.
+func exitOf(err error) error {
+	var end ending
+	var usage usageError
+	var impossible *balance.Impossible
+	switch {
+	case err == nil, errors.As(err, &end), errors.As(err, &usage):
+		return err
+	case errors.As(err, &impossible):
+		return ending{exitImpossible, err}
+	}
+	return obstacle{err}
+}
+
+// within waits for a computation unless the operator ends it. The computation
+// itself cannot be stopped; the process ends soon.
+func within[T any](ctx context.Context, compute func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		v, err := compute()
+		done <- result{v, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+// inParallel is a balance.For on all processors.
+func inParallel(n int, f func(int)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// readPlan reads a plan's file.
+func (b *balancing) readPlan(name string) (*balance.Plan, error) {
+	if name == "-" && b.source.paste == "-" {
+		return nil, badUse("the plan and the paste cannot both come from standard input")
+	}
+	data, err := b.c.readInput(name)
+	if err != nil {
+		return nil, err
+	}
+	return balance.ParsePlan(data)
+}
+
+func reason(v *balance.Verdict) string {
+	if v.Step > 0 {
+		return fmt.Sprintf("step %d: %s", v.Step, v.Reason)
+	}
+	return v.Reason
+}

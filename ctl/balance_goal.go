@@ -1,0 +1,131 @@
+package ctl
+
+import (
+	"math/big"
+	"strings"
+
+	"helenus/balance"
+)
+
+// readGoal turns flags into a goal, and refuses what the planner does not know
+// yet: an operator must not believe that it was heeded.
+func (b *balancing) readGoal() error {
+	g, t := &b.goal, &b.text
+	switch {
+	case g.Metric == balance.MetricDistance:
+		return badUse("--metric distance is not supported yet: plans are made by bytes")
+	case g.Exhaustive:
+		return badUse("--exhaustive is not supported yet: rings of up to 7 movers are searched exhaustively by themselves, and a plan's proof tells")
+	case g.VnodesMoves:
+		return badUse("--token-moves is not supported yet: plans for several tokens a node go by bytes")
+	case t.maxMovesGiven && t.maxMoves < 1:
+		return badUse("--max-moves %d: at least 1; --check and --frontier tell of the ring as it is", t.maxMoves)
+	case g.Frontier < 0:
+		return badUse("--frontier %d is below 0", g.Frontier)
+	}
+	g.Objective, g.MovesMax, g.For = t.objective, t.maxMoves, inParallel
+	for _, part := range []struct {
+		flag, text string
+		into       *balance.Decimal
+	}{{"tolerance", t.tolerance, &g.Tolerance}, {"headroom", t.headroom, &g.Headroom}} {
+		d, ok := parsePart(part.text)
+		if !ok {
+			return badUse("--%s %q is not a part: 5%% or 0.05", part.flag, part.text)
+		}
+		*part.into = d
+	}
+	for _, size := range []struct {
+		flag, text string
+		into       *balance.Amount
+	}{{"max-bytes", t.maxBytes, &g.BytesMax}, {"throughput", strings.TrimSuffix(t.throughput, "/s"), &g.Throughput}} {
+		a, ok := parseBytes(size.text)
+		if !ok {
+			return badUse("--%s %q is not a number of bytes: 500GiB, 20GB or 1000", size.flag, size.text)
+		}
+		*size.into = a
+	}
+	for _, w := range t.weights {
+		id, weight, ok := cutLast(w, "=")
+		if !ok || id == "" {
+			return badUse("--weight %q is not node=number", w)
+		}
+		if _, twice := g.Weights[id]; twice {
+			return badUse("--weight: %s stands twice", id)
+		}
+		if _, err := balance.ParseWeight(balance.Decimal(weight)); err != nil || weight == "" {
+			return badUse("--weight %q: %q is not a number above 0 and up to 1000", w, weight)
+		}
+		if g.Weights == nil {
+			g.Weights = map[string]balance.Decimal{}
+		}
+		g.Weights[id] = balance.Decimal(weight)
+	}
+	for _, text := range t.joins {
+		j, err := balance.ParseJoin(text)
+		if err != nil {
+			return badUse("--join %q is not id@dc/rack", text)
+		}
+		g.Join = append(g.Join, j)
+	}
+	return nil
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// parsePart reads 5% or 0.05, exactly.
+func parsePart(s string) (balance.Decimal, bool) {
+	if s == "" {
+		return "", true
+	}
+	number, percent := strings.CutSuffix(s, "%")
+	if len(number) > 40 || strings.ContainsAny(number, "/eEpPxX_") {
+		return "", false
+	}
+	r, ok := new(big.Rat).SetString(number)
+	if !ok {
+		return "", false
+	}
+	if percent {
+		r.Quo(r, big.NewRat(100, 1))
+	}
+	text := r.FloatString(40)
+	return balance.Decimal(strings.TrimSuffix(strings.TrimRight(text, "0"), ".")), true
+}
+
+// byteUnits are what an operator may write behind a number.
+var byteUnits = []struct {
+	name string
+	size float64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"PiB", 1 << 50},
+	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"PB", 1e15}, {"B", 1},
+}
+
+// parseBytes reads 200MiB, 20GB or 1000.
+func parseBytes(s string) (balance.Amount, bool) {
+	if s == "" {
+		return "", true
+	}
+	unit := 1.0
+	for _, u := range byteUnits {
+		if number, ok := strings.CutSuffix(s, u.name); ok {
+			s, unit = strings.TrimSpace(number), u.size
+			break
+		}
+	}
+	if len(s) > 40 || strings.ContainsAny(s, "/eEpPxX_") {
+		return "", false
+	}
+	r, ok := new(big.Rat).SetString(s)
+	if !ok || r.Sign() <= 0 {
+		return "", false
+	}
+	r.Mul(r, new(big.Rat).SetFloat64(unit))
+	return balance.Amount(new(big.Int).Quo(r.Num(), r.Denom()).String()), true
+}

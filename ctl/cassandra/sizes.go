@@ -1,0 +1,250 @@
+package cassandra
+
+import (
+	"context"
+	"fmt"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+
+	"helenus/balance"
+)
+
+// keyspaces reads how data is replicated. Cassandra's own keyspaces hold next
+// to nothing; they count only where there is nothing else.
+func (r *reader) keyspaces(ctx context.Context) error {
+	rows, err := r.session.Rows(ctx, "SELECT keyspace_name, replication FROM system_schema.keyspaces")
+	if err != nil {
+		return fmt.Errorf("read system_schema.keyspaces: %w", err)
+	}
+	for _, row := range rows {
+		name := text(row["keyspace_name"])
+		if name == "system" || strings.HasPrefix(name, "system_") || strings.HasPrefix(name, "dse_") {
+			continue
+		}
+		k, err := Keyspace(name, optionsOf(row["replication"]))
+		if err != nil {
+			return err
+		}
+		if k.RF > 0 || len(k.DCs) > 0 {
+			r.ring.Keyspaces = append(r.ring.Keyspaces, k)
+		}
+	}
+	slices.SortFunc(r.ring.Keyspaces, func(a, b balance.Keyspace) int { return strings.Compare(a.Name, b.Name) })
+	return nil
+}
+
+func optionsOf(v any) map[string]string {
+	out := map[string]string{}
+	m, _ := v.(map[any]any)
+	for k, v := range m {
+		out[text(k)] = text(v)
+	}
+	return out
+}
+
+// Keyspace understands a keyspace's replication options. One that is kept on
+// each node alone has neither RF nor DCs.
+func Keyspace(name string, options map[string]string) (balance.Keyspace, error) {
+	class := options["class"]
+	k := balance.Keyspace{Name: name, Strategy: class[strings.LastIndexByte(class, '.')+1:]}
+	for option, value := range options {
+		if option == "class" || k.Strategy == "LocalStrategy" {
+			continue
+		}
+		n, err := strconv.Atoi(value)
+		switch {
+		case strings.Contains(value, "/"):
+			return k, fmt.Errorf("keyspace %s: transient replication (%s: %s) is not supported", name, option, value)
+		case err != nil:
+			return k, fmt.Errorf("keyspace %s: replication option %s is %q, not a number", name, option, value)
+		case k.Strategy == "NetworkTopologyStrategy":
+			if k.DCs == nil {
+				k.DCs = map[string]int{}
+			}
+			k.DCs[option] = n
+		default:
+			k.RF = n
+		}
+	}
+	switch k.Strategy {
+	case "SimpleStrategy", "NetworkTopologyStrategy", "LocalStrategy":
+		return k, nil
+	}
+	return k, fmt.Errorf("keyspace %s: replication by %s is not supported", name, class)
+}
+
+// measured is how many bytes lie in a range, of one replica.
+type measured struct {
+	start, end string
+	bytes      float64
+}
+
+// estimates asks every node for the sizes of its primary ranges, and turns them
+// into densities.
+func (r *reader) estimates(ctx context.Context) {
+	sizes := map[string][]measured{}
+	for _, p := range r.peers {
+		if err := r.estimatesOf(ctx, p, sizes); err != nil {
+			r.note("%s does not tell its sizes, its ranges count as the mean: %v", p.node.ID, err)
+		}
+	}
+	known := false
+	for i := range r.ring.Keyspaces {
+		k := &r.ring.Keyspaces[i]
+		known = r.setDensity(k, sizes[k.Name]) || known
+	}
+	for i := range r.ring.Keyspaces {
+		if k := &r.ring.Keyspaces[i]; known && k.PerToken == "" {
+			k.PerToken = "0" // no estimate of it while others have some: it is empty
+		}
+	}
+	if known {
+		r.note("bytes are estimates of uncompressed data on disk: compressed tables stream less")
+	} else {
+		r.note("no node has an estimate of its sizes yet (after a flush, nodetool refreshsizeestimates makes them): tokens count instead of bytes")
+	}
+}
+
+// estimatesOf asks one node.
+func (r *reader) estimatesOf(ctx context.Context, p peer, into map[string][]measured) error {
+	s := r.session
+	if p.native != r.contact {
+		var err error
+		if s, err = r.connect(ctx, p.native); err != nil {
+			return err
+		}
+		defer s.Close()
+	}
+	rows, err := s.Rows(ctx, "SELECT * FROM system.table_estimates")
+	if err != nil {
+		if rows, err = s.Rows(ctx, "SELECT * FROM system.size_estimates"); err != nil {
+			return err
+		}
+	}
+	for _, row := range rows {
+		if kind, ok := row["range_type"]; ok && kind != "primary" {
+			continue
+		}
+		mean, _ := row["mean_partition_size"].(int64)
+		count, _ := row["partitions_count"].(int64)
+		name := text(row["keyspace_name"])
+		into[name] = append(into[name], measured{text(row["range_start"]), text(row["range_end"]), float64(mean) * float64(count)})
+	}
+	return nil
+}
+
+// densityFloor is, in parts of the mean, what an empty range counts: nothing at
+// all would leave no room to put a token in.
+const densityFloor = 1e-6
+
+// stretch is a range with what all tables of a keyspace hold in it.
+type stretch struct {
+	start, width *big.Int // from the ring's beginning
+	bytes        float64
+}
+
+// stretches adds up the tables.
+func (r *reader) stretches(keyspace string, sizes []measured) []*stretch {
+	byStart := map[string]*stretch{}
+	var out []*stretch
+	for _, m := range sizes {
+		s := byStart[m.start]
+		if s == nil {
+			start, ok1 := r.place(m.start)
+			end, ok2 := r.place(m.end)
+			if !ok1 || !ok2 {
+				r.note("keyspace %s: estimates of ranges like (%s, %s] are not understood", keyspace, m.start, m.end)
+				return nil
+			}
+			width := end.Sub(end, start)
+			if width.Sign() <= 0 {
+				width.Add(width, r.ring.Circumference)
+			}
+			s = &stretch{start, width, 0}
+			byStart[m.start] = s
+			out = append(out, s)
+		}
+		s.bytes += m.bytes
+	}
+	slices.SortFunc(out, func(a, b *stretch) int { return a.start.Cmp(b.start) })
+	return out
+}
+
+// setDensity writes sizes down as bytes per token; false if there is nothing.
+// What nobody told of counts as the mean.
+func (r *reader) setDensity(k *balance.Keyspace, sizes []measured) bool {
+	all := r.stretches(k.Name, sizes)
+	total, width := 0.0, 0.0
+	for _, s := range all {
+		total += s.bytes
+		width += float(s.width)
+	}
+	if total == 0 {
+		return false
+	}
+	mean := total / width
+	k.PerToken = "1"
+	for i, s := range all {
+		k.Density = append(k.Density, r.density(s.start, max(s.bytes/float(s.width), mean*densityFloor)))
+		toNext := new(big.Int).Sub(all[(i+1)%len(all)].start, s.start)
+		if toNext.Sign() <= 0 {
+			toNext.Add(toNext, r.ring.Circumference)
+		}
+		if s.width.Cmp(toNext) < 0 {
+			end := new(big.Int).Add(s.start, s.width)
+			k.Density = append(k.Density, r.density(end.Mod(end, r.ring.Circumference), mean))
+		}
+	}
+	slices.SortFunc(k.Density, func(a, b balance.Density) int { return compareTokens(r.ring, a.After, b.After) })
+	return true
+}
+
+// place is a token's distance from the ring's beginning.
+func (r *reader) place(token string) (*big.Int, bool) {
+	if _, err := r.ring.ParseToken(token); err != nil {
+		return nil, false
+	}
+	n, ok := new(big.Int).SetString(token, 10)
+	if !ok {
+		return nil, false
+	}
+	return n.Sub(n, r.ring.Min), true
+}
+
+func (r *reader) density(at *big.Int, perToken float64) balance.Density {
+	token := new(big.Int).Add(at, r.ring.Min)
+	p, _ := r.ring.ParseToken(token.String()) // place took it from there
+	return balance.Density{After: p, Factor: Decimal(perToken)}
+}
+
+func compareTokens(r *balance.Ring, a, b balance.Position) int {
+	x, _ := new(big.Int).SetString(r.FormatToken(a), 10)
+	y, _ := new(big.Int).SetString(r.FormatToken(b), 10)
+	return x.Cmp(y)
+}
+
+func float(n *big.Int) float64 {
+	f, _ := new(big.Float).SetInt(n).Float64()
+	return f
+}
+
+// digits of a density: more than any estimate is good for.
+const digits = 12
+
+// Decimal writes a positive float without an exponent, with 12 digits.
+func Decimal(f float64) balance.Decimal {
+	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(f, 'g', digits, 64), 64)
+	return balance.Decimal(strconv.FormatFloat(rounded, 'f', -1, 64))
+}
+
+// number reads a load, which gossip holds as a Java double.
+func number(s string) *big.Int {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(v >= 0 && v < 1e18) {
+		return nil
+	}
+	n, _ := big.NewFloat(v).Int(nil)
+	return n
+}
