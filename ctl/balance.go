@@ -105,7 +105,7 @@ func (b *balancing) plan() *cobra.Command {
 		Use: "plan", Short: "Plan the moves that balance the ring",
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return b.do(cmd, []string{"table", "json", "yaml", "svg", "commands"}, func(ctx context.Context, r *balance.Ring) error {
+			return b.do(cmd, nil, []string{"table", "json", "yaml", "svg", "commands"}, func(ctx context.Context, r *balance.Ring) error {
 				p, err := within(ctx, func() (*balance.Plan, error) { return balance.MakePlan(r, b.goal) })
 				if err != nil {
 					return err
@@ -130,7 +130,7 @@ func (b *balancing) verify() *cobra.Command {
 		Use: "verify PLAN", Short: "Judge a plan, whoever made it: valid or why not, bytes, cleanup, ownership",
 		Args: exactly(1, "the plan's file, or -"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return b.do(cmd, []string{"table", "json", "yaml"}, func(ctx context.Context, r *balance.Ring) error {
+			return b.do(cmd, args, []string{"table", "json", "yaml"}, func(ctx context.Context, r *balance.Ring) error {
 				p, err := b.readPlan(args[0])
 				if err != nil {
 					return err
@@ -179,7 +179,7 @@ func (b *balancing) simulate() *cobra.Command {
 				}
 				sizes = append(sizes, n)
 			}
-			return b.do(cmd, []string{"table", "json", "yaml"}, func(ctx context.Context, r *balance.Ring) error {
+			return b.do(cmd, args, []string{"table", "json", "yaml"}, func(ctx context.Context, r *balance.Ring) error {
 				if len(b.goal.Join)+len(b.goal.Leave) > 0 {
 					return badUse("simulate chooses who joins: --join and --leave are for plan")
 				}
@@ -204,7 +204,7 @@ func (b *balancing) show() *cobra.Command {
 			if len(args) == 1 {
 				outputs = append(outputs, "commands")
 			}
-			return b.do(cmd, outputs, func(ctx context.Context, r *balance.Ring) error {
+			return b.do(cmd, args, outputs, func(ctx context.Context, r *balance.Ring) error {
 				if len(args) == 0 {
 					return b.showRing(r)
 				}
@@ -241,7 +241,7 @@ func exactly(n int, what string) cobra.PositionalArgs {
 
 // do is what all verbs have in common: read the flags and the ring, act, and
 // turn errors into the exit codes of ctl balance.
-func (b *balancing) do(cmd *cobra.Command, outputs []string, act func(context.Context, *balance.Ring) error) error {
+func (b *balancing) do(cmd *cobra.Command, args, outputs []string, act func(context.Context, *balance.Ring) error) error {
 	if b.c.output == "text" {
 		b.c.output = "table"
 	}
@@ -251,11 +251,17 @@ func (b *balancing) do(cmd *cobra.Command, outputs []string, act func(context.Co
 	if !slices.Contains([]string{"auto", "always", "never"}, b.color) {
 		return badUse("--color is %q: auto, always or never", b.color)
 	}
+	if len(args) > 0 && args[0] == "-" && (b.source.paste == "-" || b.source.file == "-") {
+		return badUse("the plan and the ring cannot both come from standard input")
+	}
 	b.text.maxMovesGiven = cmd.Flags().Changed("max-moves")
 	if err := b.readGoal(); err != nil {
 		return err
 	}
 	r, err := b.source.ring(cmd, b.c)
+	if err == nil && b.goal.Throughput != "" && !measured(r) {
+		err = badUse("--throughput: how many bytes there are is not known, so no time either (--sizes load, or --contact)")
+	}
 	if err == nil {
 		err = act(cmd.Context(), r)
 	}
@@ -313,9 +319,6 @@ func inParallel(n int, f func(int)) {
 
 // readPlan reads a plan's file.
 func (b *balancing) readPlan(name string) (*balance.Plan, error) {
-	if name == "-" && b.source.paste == "-" {
-		return nil, badUse("the plan and the paste cannot both come from standard input")
-	}
 	data, err := b.c.readInput(name)
 	if err != nil {
 		return nil, err

@@ -316,7 +316,11 @@ const tagGap = 13 / (2 * math.Pi * (outerRadius + ringWidth))
 func apart(tags []tag) (levels bool) {
 	levels = true
 	for i := 1; i < len(tags); i++ {
-		levels = levels && tags[i].place-tags[i-1].place > 1.8*tagGap
+		need := 1.8 * tagGap
+		if math.Abs(math.Sin(2*math.Pi*tags[i].place)) < 0.35 { // above and below they lie side by side
+			need = 5 * tagGap
+		}
+		levels = levels && tags[i].place-tags[i-1].place > need
 	}
 	if levels {
 		return true

@@ -73,6 +73,9 @@ func (s Style) paint(color int, bold bool, text string) string {
 func (v *View) legend(s Style) string {
 	var parts []string
 	for i, name := range v.Racks {
+		if name == "" {
+			name = "(none)"
+		}
 		parts = append(parts, s.paint(rackColors[i%len(rackColors)], true, rackLetter(i))+" "+name)
 	}
 	line := "racks: " + strings.Join(parts, "  ") + "\n"
@@ -141,28 +144,55 @@ func (c *canvas) text(col, row int, text string, color int, bold, force bool) bo
 func (c *canvas) String(s Style) string {
 	var out strings.Builder
 	for row := range c.rows {
-		var line strings.Builder
-		end := 0
+		line := brush{style: s}
 		for col := range c.cols {
 			i := row*c.cols + col
 			ch := c.cells[i]
 			if ch == 0 && c.dots[i] != 0 && !c.ascii {
 				ch = 0x2800 + rune(c.dots[i])
 			}
-			if ch == 0 || ch == ' ' {
-				line.WriteByte(' ')
-				continue
+			if ch == 0 {
+				ch = ' '
 			}
-			if c.color[i] >= 0 {
-				line.WriteString(s.paint(c.color[i], c.bold[i], string(ch)))
-			} else {
-				line.WriteRune(ch)
-			}
-			end = line.Len()
+			line.put(ch, c.color[i], c.bold[i])
 		}
-		out.WriteString(line.String()[:end] + "\n")
+		out.WriteString(strings.TrimRight(line.done(), " ") + "\n")
 	}
 	return strings.Trim(out.String(), "\n") + "\n"
+}
+
+// brush writes characters, and a colour only where it changes.
+type brush struct {
+	style Style
+	out   strings.Builder
+	run   strings.Builder
+	color int
+	bold  bool
+}
+
+func (b *brush) put(ch rune, color int, bold bool) {
+	if ch == ' ' {
+		color, bold = -1, false
+	}
+	if color != b.color || bold != b.bold {
+		b.flush()
+		b.color, b.bold = color, bold
+	}
+	b.run.WriteRune(ch)
+}
+
+func (b *brush) flush() {
+	if text := b.run.String(); b.color >= 0 && text != "" {
+		b.out.WriteString(b.style.paint(b.color, b.bold, text))
+	} else {
+		b.out.WriteString(text)
+	}
+	b.run.Reset()
+}
+
+func (b *brush) done() string {
+	b.flush()
+	return b.out.String()
 }
 
 // point is where a place of the ring lies at a radius, in dots; the ring begins
@@ -337,14 +367,11 @@ func (v *View) strips(d *DC, s Style) string {
 				when = "after"
 			}
 			fmt.Fprintf(&out, "%-*s  %s ", name, v.Racks[rack], when)
+			line := brush{style: s}
 			for _, l := range d.bins(width, after, rack) {
-				ch := string(bar(l, s.ASCII))
-				if l != 0 {
-					ch = s.paint(heat(l), false, ch)
-				}
-				out.WriteString(ch)
+				line.put(bar(l, s.ASCII), heat(l), false)
 			}
-			out.WriteByte('\n')
+			out.WriteString(line.done() + "\n")
 		}
 	}
 	return out.String()

@@ -39,8 +39,10 @@ const (
 
 // Options change how a Cassandra is run.
 type Options struct {
-	Heap string // default 512m
-	YAML string // goes into cassandra.yaml, before what is said there
+	Heap string     // default 512m
+	YAML string     // goes into cassandra.yaml, before what is said there
+	Seed *Cassandra // a running node whose cluster to join; nil: alone
+	Rack string     // in datacenter1; "": the one rack of SimpleSnitch
 }
 
 // Cassandra is a running node, or one that was stopped.
@@ -87,7 +89,7 @@ func prepare(t testing.TB, opt Options) *Cassandra {
 	c.lib = libraries(t)
 	c.address, c.release = takeAddress(t)
 	c.jmxPort = freePort(t)
-	c.configure(t, opt.YAML)
+	c.configure(t, opt)
 	return c
 }
 
@@ -208,8 +210,15 @@ func (c *Cassandra) Address() string { return c.address }
 func (c *Cassandra) DataDir() string { return filepath.Join(c.dir, "data") }
 
 // configure writes the node's configuration.
-func (c *Cassandra) configure(t testing.TB, more string) {
+func (c *Cassandra) configure(t testing.TB, opt Options) {
 	t.Helper()
+	seed, snitch := c.address, "SimpleSnitch"
+	if opt.Seed != nil {
+		seed = opt.Seed.address
+	}
+	if opt.Rack != "" {
+		snitch = "GossipingPropertyFileSnitch"
+	}
 	text := fmt.Sprintf(`cluster_name: peer
 num_tokens: 16
 partitioner: org.apache.cassandra.dht.Murmur3Partitioner
@@ -223,19 +232,20 @@ commitlog_sync_period: 10000ms
 seed_provider:
   - class_name: org.apache.cassandra.locator.SimpleSeedProvider
     parameters:
-      - seeds: "%[2]s:7000"
+      - seeds: "%[3]s:7000"
 listen_address: %[2]s
 rpc_address: %[2]s
-endpoint_snitch: SimpleSnitch
+endpoint_snitch: %[4]s
 auto_snapshot: false
-`, c.dir, c.address)
+`, c.dir, c.address, seed, snitch)
 	const logback = `<configuration><appender name="a" class="ch.qos.logback.core.ConsoleAppender"><target>System.%s</target>` +
 		`<encoder><pattern>%%-5level [%%thread] %%date{ISO8601} %%F:%%L - %%msg%%n</pattern></encoder></appender>` +
 		`<root level="%s"><appender-ref ref="a"/></root></configuration>`
 	for name, text := range map[string]string{
-		"cassandra.yaml":    without(text, more) + more,
-		"logback.xml":       fmt.Sprintf(logback, "out", "INFO"),
-		"logback-tools.xml": fmt.Sprintf(logback, "err", "WARN"),
+		"cassandra.yaml":              without(text, opt.YAML) + opt.YAML,
+		"cassandra-rackdc.properties": "dc=datacenter1\nrack=" + opt.Rack + "\n",
+		"logback.xml":                 fmt.Sprintf(logback, "out", "INFO"),
+		"logback-tools.xml":           fmt.Sprintf(logback, "err", "WARN"),
 	} {
 		if err := os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -364,6 +374,27 @@ func (c *Cassandra) Nodetool(t testing.TB, args ...string) string {
 	t.Helper()
 	args = append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(c.jmxPort)}, args...)
 	return output(t, c.java("org.apache.cassandra.tools.NodeTool", c.toolOptions(), args))
+}
+
+// NodetoolScript writes a program that is nodetool for several nodes: it takes
+// -h with a node's address first, as the operator of a real cluster would.
+func NodetoolScript(t testing.TB, nodes ...*Cassandra) string {
+	t.Helper()
+	var text strings.Builder
+	text.WriteString("#!/bin/sh\nhost=$2\nshift 2\ncase $host in\n")
+	for _, c := range nodes {
+		fmt.Fprintf(&text, "%s) port=%d ;;\n", c.address, c.jmxPort)
+	}
+	text.WriteString("*) echo \"no node $host\" >&2; exit 1 ;;\nesac\nexec")
+	for _, arg := range nodes[0].java("org.apache.cassandra.tools.NodeTool", nodes[0].toolOptions(), nil).Args {
+		text.WriteString(" '" + arg + "'")
+	}
+	text.WriteString(" -h 127.0.0.1 -p $port \"$@\"\n")
+	name := filepath.Join(t.TempDir(), "nodetool")
+	if err := os.WriteFile(name, []byte(text.String()), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // Tool runs an offline tool, for example SSTableExport, SSTableMetadataViewer
