@@ -254,6 +254,9 @@ func (b *balancing) do(cmd *cobra.Command, args, outputs []string, act func(cont
 	if len(args) > 0 && args[0] == "-" && (b.source.paste == "-" || b.source.file == "-") {
 		return badUse("the plan and the ring cannot both come from standard input")
 	}
+	if b.c.output == "commands" && !b.source.given() {
+		return badUse("-o commands prints nodetool's commands for a real Cassandra (--contact, --paste, --ring-file): Helenus nodes do not move yet")
+	}
 	b.text.maxMovesGiven = cmd.Flags().Changed("max-moves")
 	if err := b.readGoal(); err != nil {
 		return err

@@ -123,6 +123,7 @@ func TestCassandraOwnership(t *testing.T) {
 		c.query(t, fmt.Sprintf("CREATE KEYSPACE simple%d WITH replication = {'class': 'SimpleStrategy', 'replication_factor': %d}", rf, rf))
 		c.query(t, fmt.Sprintf("CREATE KEYSPACE network%d WITH replication = {'class': 'NetworkTopologyStrategy', 'datacenter1': %d}", rf, rf))
 	}
+	c.agree(t)
 	for round := range rounds {
 		if round > 0 {
 			token := fmt.Sprint(int64(rnd.Uint64()))
@@ -138,21 +139,39 @@ func TestCassandraOwnership(t *testing.T) {
 	}
 }
 
-// settle waits until the contact's system tables, which follow gossip, show a
-// token.
-func (c *cluster) settle(t *testing.T, token string) {
+// until waits for what nodes tell each other in the background.
+func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-ticker.C {
-		r := c.ring(t, "simple1")
-		for i := range r.Nodes {
-			if r.FormatToken(r.Nodes[i].Tokens[0]) == token {
-				return
-			}
+		if done() {
+			return
 		}
 	}
-	t.Fatalf("the system tables do not show token %s after a minute", token)
+	t.Fatalf("after a minute still not: %s", what)
+}
+
+// settle waits until the contact's system tables show a token.
+func (c *cluster) settle(t *testing.T, token string) {
+	t.Helper()
+	until(t, "token "+token+" in the system tables", func() bool {
+		r := c.ring(t, "simple1")
+		return slices.ContainsFunc(r.Nodes, func(n balance.Node) bool { return r.FormatToken(n.Tokens[0]) == token })
+	})
+}
+
+// agree waits until all nodes have the same schema.
+func (c *cluster) agree(t *testing.T) {
+	t.Helper()
+	until(t, "one schema", func() bool {
+		_, versions, ok := strings.Cut(c.nodes[0].Nodetool(t, "describecluster"), "Schema versions:")
+		if !ok {
+			t.Fatal("describecluster shows no versions")
+		}
+		versions, _, _ = strings.Cut(versions, "Stats for all nodes")
+		return strings.Count(versions, "[") == 1 && !strings.Contains(versions, "UNREACHABLE")
+	})
 }
 
 var statusRow = regexp.MustCompile(`(?m)^UN +(\S+) .* ([\d.]+)% `)
@@ -267,6 +286,7 @@ func TestCassandraBalanced(t *testing.T) {
 	c := startCluster(t, []int64{-9000000000000000000, -7000000000000000000, 1000000000000000000}, []string{""})
 	c.query(t, "CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'datacenter1': 2}")
 	c.query(t, "CREATE TABLE ks.t (k int PRIMARY KEY, v blob) WITH compression = {'enabled': false} AND compaction = {'class': 'SizeTieredCompactionStrategy', 'enabled': false}")
+	c.agree(t)
 	c.fill(t, 20000, 1024)
 	for _, n := range c.nodes {
 		n.Nodetool(t, "flush", "ks")
@@ -331,26 +351,24 @@ func (c *cluster) run(t *testing.T, script string) {
 	}
 }
 
-// fill writes rows of random bytes, many in flight.
+// fill writes rows of random bytes, which no stream can make smaller, many in
+// flight.
 func (c *cluster) fill(t *testing.T, rows, size int) {
 	t.Helper()
 	stmt, err := c.conn.Prepare(t.Context(), "INSERT INTO ks.t (k, v) VALUES (?, ?)", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	rnd := rand.New(rand.NewPCG(1, 2))
 	const writers = 32
 	errs := make(chan error, writers)
-	values := make([][]byte, writers)
 	for w := range writers {
-		values[w] = make([]byte, size)
-		for i := range values[w] {
-			values[w][i] = byte(rnd.Uint32())
-		}
 		go func() {
+			rnd := rand.NewChaCha8([32]byte{byte(w)})
+			value := make([]byte, size)
 			var err error
 			for k := w; k < rows && err == nil; k += writers {
-				_, err = c.conn.Execute(t.Context(), stmt, client.Bytes([]byte{byte(k >> 24), byte(k >> 16), byte(k >> 8), byte(k)}), client.Bytes(values[w]))
+				rnd.Read(value)
+				_, err = c.conn.Execute(t.Context(), stmt, client.Bytes([]byte{byte(k >> 24), byte(k >> 16), byte(k >> 8), byte(k)}), client.Bytes(value))
 			}
 			errs <- err
 		}()

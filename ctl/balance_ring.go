@@ -28,6 +28,9 @@ type source struct {
 	sizes                string
 }
 
+// given tells whether the ring is somebody else's than the Helenus at --host.
+func (s *source) given() bool { return s.file+s.paste+s.contact != "" }
+
 // What --sizes says.
 const (
 	sizesToken     = "token"
