@@ -142,7 +142,7 @@ func (b *balancing) verify() *cobra.Command {
 				if err := b.showVerdict(r, p, v); err != nil {
 					return err
 				}
-				return judged(v)
+				return ending{judged(v), nil}
 			})
 		},
 	}
@@ -151,14 +151,14 @@ func (b *balancing) verify() *cobra.Command {
 }
 
 // judged is the exit code of a verdict.
-func judged(v *balance.Verdict) error {
+func judged(v *balance.Verdict) int {
 	switch {
 	case v.Stale:
-		return ending{exitStale, nil}
+		return exitStale
 	case !v.Valid:
-		return ending{exitImpossible, nil}
+		return exitImpossible
 	}
-	return nil
+	return exitDone
 }
 
 func (b *balancing) simulate() *cobra.Command {
@@ -216,8 +216,8 @@ func (b *balancing) show() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if !v.Valid {
-					return ending{judged(v).(ending).code, fmt.Errorf("the plan is not valid: %s", reason(v))}
+				if code := judged(v); code != exitDone {
+					return ending{code, fmt.Errorf("the plan is not valid: %s", reason(v))}
 				}
 				p.Ownership = v.Ownership
 				return b.showPlan(r, p)

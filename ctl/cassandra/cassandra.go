@@ -127,7 +127,7 @@ func ReadRing(ctx context.Context, connect Connect, contact string, estimates bo
 	if err != nil {
 		return nil, fmt.Errorf("contact %s: %w", contact, err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }() // nothing was written
 	r := &reader{connect: connect, contact: contact, session: s}
 	if err := r.members(ctx); err != nil {
 		return nil, fmt.Errorf("contact %s: %w", contact, err)

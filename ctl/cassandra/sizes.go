@@ -115,7 +115,7 @@ func (r *reader) estimatesOf(ctx context.Context, p peer, into map[string][]meas
 		if s, err = r.connect(ctx, p.native); err != nil {
 			return err
 		}
-		defer s.Close()
+		defer func() { _ = s.Close() }()
 	}
 	rows, err := s.Rows(ctx, "SELECT * FROM system.table_estimates")
 	if err != nil {

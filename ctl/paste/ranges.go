@@ -113,7 +113,12 @@ func (r *reader) described() (balance.Keyspace, bool) {
 		k.DCs[r.byName[e].dc]++
 	}
 	even, simple := true, true
-	for i, t := range r.ranges {
+	next := make(map[string]*tokenRange, len(r.ranges))
+	for i := range r.ranges {
+		next[r.ranges[i].start] = &r.ranges[i]
+	}
+	for i := range r.ranges {
+		t := &r.ranges[i]
 		n := map[string]int{}
 		for _, e := range t.endpoints {
 			n[r.byName[e].dc]++
@@ -122,7 +127,7 @@ func (r *reader) described() (balance.Keyspace, bool) {
 			even = even && n[dc] == rf
 		}
 		even = even && len(n) == len(k.DCs)
-		simple = simple && r.nextOwners(i, t)
+		simple = simple && nextOwners(t, next)
 	}
 	if even && (!simple || len(k.DCs) == len(r.dcs())) && !(simple && r.rackRepeats()) {
 		return k, true
@@ -163,14 +168,10 @@ func (r *reader) rackRepeats() bool {
 }
 
 // nextOwners tells whether a range's replicas are the owners that follow it.
-func (r *reader) nextOwners(_ int, t tokenRange) bool {
+func nextOwners(t *tokenRange, next map[string]*tokenRange) bool {
 	var want []string
-	next := make(map[string]tokenRange, len(r.ranges))
-	for _, o := range r.ranges {
-		next[o.start] = o
-	}
 	at := t
-	for range r.ranges {
+	for range next {
 		if owner := at.endpoints[0]; !slices.Contains(want, owner) {
 			want = append(want, owner)
 		}

@@ -24,6 +24,7 @@ const (
 	chordsMax   = 400
 	badgesMax   = 60
 	labelsMax   = 120
+	tagMax      = 20 // letters; longer names give way to numbers
 )
 
 var svgColors = [...]string{"#3a7fd5", "#e69f00", "#1fa37a", "#cc79a7", "#56b4e9", "#d55e00", "#b8a512", "#8a8f98"}
@@ -284,7 +285,7 @@ type tag struct {
 }
 
 // tags are the names of a datacenter's nodes in the middle of their ranges, or
-// their numbers where nodes have several. Ranges of racks lie over each other:
+// their numbers where nodes have several or long names. Ranges of racks lie over each other:
 // then the names stand at the tokens.
 func (d *DC) tags(after, byRack bool) []tag {
 	arcs := d.arcs(after, -1)
@@ -298,7 +299,7 @@ func (d *DC) tags(after, byRack bool) []tag {
 		if byRack {
 			t.place = a.right
 		}
-		if len(arcs) > len(d.Nodes) {
+		if len(arcs) > len(d.Nodes) || len(n.ID) > tagMax {
 			t.text = fmt.Sprint(n.Number)
 		}
 		out = append(out, t)
