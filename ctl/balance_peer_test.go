@@ -285,9 +285,9 @@ func TestCassandraBalanced(t *testing.T) {
 	}
 	c := startCluster(t, []int64{-9000000000000000000, -7000000000000000000, 1000000000000000000}, []string{""})
 	c.query(t, "CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'datacenter1': 2}")
-	c.query(t, "CREATE TABLE ks.t (k int PRIMARY KEY, v blob) WITH compression = {'enabled': false} AND compaction = {'class': 'SizeTieredCompactionStrategy', 'enabled': false}")
+	c.query(t, "CREATE TABLE ks.t (k int PRIMARY KEY, v blob) WITH compaction = {'class': 'SizeTieredCompactionStrategy', 'enabled': false}")
 	c.agree(t)
-	c.fill(t, 20000, 1024)
+	c.fill(t, 14000, 8192)
 	for _, n := range c.nodes {
 		n.Nodetool(t, "flush", "ks")
 		n.Nodetool(t, "refreshsizeestimates")
@@ -351,7 +351,7 @@ func (c *cluster) run(t *testing.T, script string) {
 	}
 }
 
-// fill writes rows of random bytes, which no stream can make smaller, many in
+// fill writes rows of which half is random and half can be compressed, many in
 // flight.
 func (c *cluster) fill(t *testing.T, rows, size int) {
 	t.Helper()
@@ -367,7 +367,7 @@ func (c *cluster) fill(t *testing.T, rows, size int) {
 			value := make([]byte, size)
 			var err error
 			for k := w; k < rows && err == nil; k += writers {
-				rnd.Read(value)
+				rnd.Read(value[:size/2])
 				_, err = c.conn.Execute(t.Context(), stmt, client.Bytes([]byte{byte(k >> 24), byte(k >> 16), byte(k >> 8), byte(k)}), client.Bytes(value))
 			}
 			errs <- err
@@ -390,6 +390,9 @@ func (c *cluster) received(t *testing.T) float64 {
 	sum := 0.0
 	for _, n := range c.nodes {
 		text := n.Nodetool(t, "sjk", "mx", "-mg", "-b", "org.apache.cassandra.metrics:type=Streaming,name=TotalIncomingBytes", "-f", "Count")
+		if strings.Contains(text, "MBean not found") {
+			continue // before its first stream
+		}
 		match := counted.FindStringSubmatch(text)
 		if match == nil {
 			t.Fatalf("no counter of %s:\n%s", n.Address(), text)
@@ -398,14 +401,7 @@ func (c *cluster) received(t *testing.T) float64 {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%s has received %.0f bytes", n.Address(), bytes)
 		sum += bytes
-		s, _ := cassandra.Dial(cassandra.Login{})(t.Context(), net.JoinHostPort(n.Address(), "9042"))
-		rows, _ := s.Rows(t.Context(), "SELECT * FROM system_views.streaming")
-		for _, row := range rows {
-			t.Logf("%s: %v", n.Address(), row)
-		}
-		s.Close()
 	}
 	return sum
 }

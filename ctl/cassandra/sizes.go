@@ -84,31 +84,61 @@ type measured struct {
 // estimates asks every node for the sizes of its primary ranges, and turns them
 // into densities.
 func (r *reader) estimates(ctx context.Context) {
-	sizes := map[string][]measured{}
+	sizes, disks := map[string][]measured{}, map[string]usage{}
+	whole := true
 	for _, p := range r.peers {
-		if err := r.estimatesOf(ctx, p, sizes); err != nil {
+		if err := r.estimatesOf(ctx, p, sizes, disks); err != nil {
+			whole = false
 			r.note("%s does not tell its sizes, its ranges count as the mean: %v", p.node.ID, err)
 		}
 	}
-	known := false
+	known, scaled := false, true
 	for i := range r.ring.Keyspaces {
 		k := &r.ring.Keyspaces[i]
-		known = r.setDensity(k, sizes[k.Name]) || known
+		total := r.setDensity(k, sizes[k.Name])
+		known = known || total > 0
+		if total > 0 {
+			scaled = whole && scale(k, total, disks[k.Name]) && scaled
+		}
 	}
 	for i := range r.ring.Keyspaces {
 		if k := &r.ring.Keyspaces[i]; known && k.PerToken == "" {
 			k.PerToken = "0" // no estimate of it while others have some: it is empty
 		}
 	}
-	if known {
-		r.note("bytes are estimates of uncompressed data on disk: compressed tables stream less")
-	} else {
-		r.note("no node has an estimate of its sizes yet (after a flush, nodetool refreshsizeestimates makes them): tokens count instead of bytes")
+	switch {
+	case known && scaled:
+		r.note("bytes are what lies on the disks, spread as the nodes estimate their ranges")
+	case known:
+		r.note("bytes are the nodes' estimates, before compression: compressed tables stream less")
+	default:
+		r.note("no node has an estimate of its sizes yet (after a flush, nodetool refreshsizeestimates makes them)")
 	}
 }
 
+// usage is what a keyspace's tables take on all disks, in whole MiB each.
+type usage struct{ mib, tables float64 }
+
+// usageMin is how many MiB tables must take on average for the rounding not to
+// matter.
+const usageMin = 32
+
+// scale turns estimates, which know nothing of compression and are made of
+// coarse histograms, into bytes on disk; false if the disks cannot tell.
+func scale(k *balance.Keyspace, total float64, disk usage) bool {
+	copies := k.RF
+	for _, rf := range k.DCs {
+		copies += rf
+	}
+	if disk.tables == 0 || disk.mib < usageMin*disk.tables || copies == 0 {
+		return false
+	}
+	k.PerToken = Decimal(disk.mib * (1 << 20) / (total * float64(copies)))
+	return true
+}
+
 // estimatesOf asks one node.
-func (r *reader) estimatesOf(ctx context.Context, p peer, into map[string][]measured) error {
+func (r *reader) estimatesOf(ctx context.Context, p peer, into map[string][]measured, disks map[string]usage) error {
 	s := r.session
 	if p.native != r.contact {
 		var err error
@@ -131,6 +161,17 @@ func (r *reader) estimatesOf(ctx context.Context, p peer, into map[string][]meas
 		count, _ := row["partitions_count"].(int64)
 		name := text(row["keyspace_name"])
 		into[name] = append(into[name], measured{text(row["range_start"]), text(row["range_end"]), float64(mean) * float64(count)})
+	}
+	usages, err := s.Rows(ctx, "SELECT * FROM system_views.disk_usage")
+	if err != nil {
+		return nil // Cassandra 3 has no such table: estimates must do
+	}
+	for _, row := range usages {
+		mib, _ := row["mebibytes"].(int64)
+		name := text(row["keyspace_name"])
+		if mib > 0 {
+			disks[name] = usage{disks[name].mib + float64(mib), disks[name].tables + 1}
+		}
 	}
 	return nil
 }
@@ -172,9 +213,9 @@ func (r *reader) stretches(keyspace string, sizes []measured) []*stretch {
 	return out
 }
 
-// setDensity writes sizes down as bytes per token; false if there is nothing.
-// What nobody told of counts as the mean.
-func (r *reader) setDensity(k *balance.Keyspace, sizes []measured) bool {
+// setDensity writes sizes down as bytes per token, and tells their sum. What
+// nobody told of counts as the mean.
+func (r *reader) setDensity(k *balance.Keyspace, sizes []measured) float64 {
 	all := r.stretches(k.Name, sizes)
 	total, width := 0.0, 0.0
 	for _, s := range all {
@@ -182,7 +223,7 @@ func (r *reader) setDensity(k *balance.Keyspace, sizes []measured) bool {
 		width += float(s.width)
 	}
 	if total == 0 {
-		return false
+		return 0
 	}
 	mean := total / width
 	k.PerToken = "1"
@@ -198,7 +239,7 @@ func (r *reader) setDensity(k *balance.Keyspace, sizes []measured) bool {
 		}
 	}
 	slices.SortFunc(k.Density, func(a, b balance.Density) int { return compareTokens(r.ring, a.After, b.After) })
-	return true
+	return total
 }
 
 // place is a token's distance from the ring's beginning.
