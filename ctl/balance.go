@@ -131,7 +131,7 @@ func (b *balancing) verify() *cobra.Command {
 		Args: exactly(1, "the plan's file, or -"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return b.do(cmd, args, []string{"table", "json", "yaml"}, func(ctx context.Context, r *balance.Ring) error {
-				p, err := b.readPlan(args[0])
+				p, err := b.readPlan(args[0], r)
 				if err != nil {
 					return err
 				}
@@ -208,7 +208,7 @@ func (b *balancing) show() *cobra.Command {
 				if len(args) == 0 {
 					return b.showRing(r)
 				}
-				p, err := b.readPlan(args[0])
+				p, err := b.readPlan(args[0], r)
 				if err != nil {
 					return err
 				}
@@ -320,13 +320,19 @@ func inParallel(n int, f func(int)) {
 	wg.Wait()
 }
 
-// readPlan reads a plan's file.
-func (b *balancing) readPlan(name string) (*balance.Plan, error) {
+// readPlan reads a plan's file. What the plan claims of its bytes is held against
+// it only where the sizes are the same: in a ring file, or as tokens.
+func (b *balancing) readPlan(name string, r *balance.Ring) (*balance.Plan, error) {
 	data, err := b.c.readInput(name)
 	if err != nil {
 		return nil, err
 	}
-	return balance.ParsePlan(data)
+	p, err := balance.ParsePlan(data)
+	if err == nil && b.source.file == "" && measured(r) && p.Claims != nil && p.Claims.Bytes != "" {
+		p.Claims.Bytes = ""
+		r.Notes = append(r.Notes, "sizes are those of now: what the plan says of its bytes is not held against it")
+	}
+	return p, err
 }
 
 func reason(v *balance.Verdict) string {

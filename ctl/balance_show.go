@@ -327,7 +327,7 @@ func (b *balancing) showVerdict(r *balance.Ring, p *balance.Plan, verdict *balan
 		}
 		fmt.Fprintln(w)
 		b.ownershipTable(w, picture.New(r, withSteps(p), verdict.Ownership, verdict.Mode, show), verdict.Ownership)
-		notes(w, verdict.Warnings)
+		notes(w, slices.Concat(r.Notes, verdict.Warnings))
 	})
 }
 
