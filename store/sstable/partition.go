@@ -33,6 +33,7 @@ type partition struct {
 	index  promoted
 
 	key       []byte
+	anyKey    bool // Data says which key it is
 	prefix    uint64
 	deletion  row.Deletion
 	hasStatic bool
@@ -56,13 +57,14 @@ type partition struct {
 
 var errKey = errors.New("another key than in the index")
 
-// openAt begins a partition whose index entry is e.
+// openAt begins a partition whose index entry is e; an entry without key takes
+// that of Data.
 func (p *partition) openAt(v *view, e *indexEntry, prefix uint64, filter *row.Filter) error {
 	p.d.mapping, p.d.table, p.statics.mapping, p.statics.table = v.mapping, v.table, v.mapping, v.table
 	p.d.statics, p.d.regulars = filter.Statics, filter.Regulars
 	p.statics.statics, p.statics.regulars = filter.Statics, filter.Regulars
 	p.filter, p.start, p.prefix, p.err = filter, e.dataPos, prefix, nil
-	p.key = append(p.key[:0], e.key...)
+	p.anyKey, p.key = e.key == nil, append(p.key[:0], e.key...)
 	p.slice, p.inside, p.open, p.peeked = 0, false, row.Live(), false
 	p.block, p.items = -1, p.items[:0]
 	p.index.set(e)
@@ -80,12 +82,17 @@ func (p *partition) openAt(v *view, e *indexEntry, prefix uint64, filter *row.Fi
 func (p *partition) readHeader() error {
 	w := &p.w
 	w.seek(p.start)
-	n := 2 + len(p.key)
-	b, err := w.peek(n)
+	b, err := w.peek(2)
 	if err != nil {
 		return err
 	}
-	if int(b[0])<<8|int(b[1]) != len(p.key) || !bytes.Equal(b[2:n], p.key) {
+	n := 2 + int(b[0])<<8 + int(b[1])
+	if b, err = w.peek(n); err != nil {
+		return err
+	}
+	if p.anyKey {
+		p.key = append(p.key[:0], b[2:n]...)
+	} else if !bytes.Equal(b[2:n], p.key) {
 		return p.corrupt(errKey)
 	}
 	w.skip(n)

@@ -4,18 +4,19 @@ import (
 	"errors"
 	"fmt"
 
+	"helenus/store/cache"
 	"helenus/store/row"
 )
 
-// tableRange iterates over the partitions between two bounds.
+// tableRange iterates over the partitions between two bounds. It goes from part
+// to part of the index and takes the keys from Data.
 type tableRange struct {
 	t      *Table
-	w      window // over Index
 	p      *partition
 	view   *view
 	filter *row.Filter
+	start  row.Bound // Open once a partition behind it has been found
 	end    row.Bound
-	entry  indexEntry
 	last   struct {
 		any    bool
 		prefix uint64
@@ -23,6 +24,13 @@ type tableRange struct {
 	}
 	done bool
 	err  error
+
+	at     int // the part at hand is that of this entry of the summary
+	part   part
+	i      int // the next place in it
+	handle cache.Handle
+	own    *partMaker // of a sequential reader, which leaves the cache alone
+	bytes  []byte
 }
 
 // Scan reads all partitions.
@@ -35,54 +43,123 @@ func (t *Table) Scan(filter *row.Filter, o ReadOptions) row.Partitions {
 // ErrWouldBlock among them, come from Next. The caller holds a reference until
 // Close.
 func (t *Table) Range(start, end row.Bound, filter *row.Filter, o ReadOptions) row.Partitions {
-	r := &tableRange{t: t, p: t.newPartition(), filter: filter, end: end}
-	r.view, r.err = t.viewOf(o.Table)
-	r.w.open(t.index, o)
-	r.p.w.open(t.data, o)
-	r.p.index.w.open(t.index, o)
-	if start.Open || r.err != nil {
+	r := &tableRange{t: t, p: t.partition(o), filter: filter, start: start, end: end, at: -1}
+	r.p.pooled = false // Close of the range gives it back, not that of each partition
+	if o.Sequential {
+		r.own = new(partMaker)
+	}
+	if r.view, r.err = t.viewOf(o.Table); r.err != nil || start.Open {
 		return r
 	}
 	// Ties of the prefix may begin before the first entry that has it.
-	if at := t.summary.findPrefix(start.Key.Prefix); at >= 0 {
-		r.w.seek(t.summary.offsets[at])
-	}
+	from := max(t.summary.findPrefix(start.Key.Prefix), 0)
 	if start.HasKey {
-		if at := t.summary.find(t.o.Partitioner, start.Key.Prefix, start.Key.Bytes); at >= 0 {
-			r.w.seek(t.summary.offsets[at])
-		}
+		from = max(from, t.summary.find(t.o.Partitioner, start.Key.Prefix, start.Key.Bytes))
 	}
-	r.err = r.skipTo(start)
+	r.at = from - 1
+	if _, r.err = r.nextPart(); r.err == nil {
+		r.i = r.part.find(start.Key.Prefix)
+	}
 	return r
 }
 
-// skipTo passes the partitions before a bound.
-func (r *tableRange) skipTo(start row.Bound) error {
-	for r.w.left() > 0 {
-		at := r.w.pos
-		if err := readEntry(&r.w, &r.entry, r.t.data.size); err != nil {
-			return err
-		}
-		if !r.before(r.entry.key, start) {
-			r.w.seek(at)
-			return nil
-		}
-		r.w.seek(r.entry.promoted + r.entry.size)
+// nextPart goes to the part behind; false at the end.
+func (r *tableRange) nextPart() (bool, error) {
+	if r.at+1 >= len(r.t.summary.offsets) {
+		return false, nil
 	}
-	return nil
+	if r.own == nil {
+		h, err := r.t.part(r.at+1, r.p.w.nonBlocking)
+		if err != nil {
+			return false, err
+		}
+		r.handle.Release()
+		r.handle, r.part = h, part(h.Bytes())
+	} else {
+		if err := r.own.read(r.t, r.at+1); err != nil {
+			return false, err
+		}
+		n := len(r.own.prefixes) * partEntrySize
+		if cap(r.bytes) < n {
+			r.bytes = make([]byte, n)
+		}
+		r.part = r.bytes[:n]
+		r.own.encode(r.part)
+	}
+	r.at++
+	r.i = 0
+	return true, nil
 }
 
-// before tells whether a key lies before the side of the ring that begins at b.
-func (r *tableRange) before(key []byte, b row.Bound) bool {
-	c := r.compare(key, b)
-	return c < 0 || (c == 0 && !b.Inclusive)
+var errIndexOrder = errors.New("keys out of order")
+
+// Next implements row.Partitions.
+func (r *tableRange) Next() (row.Partition, error) {
+	for r.err == nil && !r.done {
+		found, err := r.next()
+		if r.err = err; err == nil && found {
+			return r.p, nil
+		}
+	}
+	return nil, r.err
+}
+
+// next opens the next partition; found is false when it lies before the start,
+// or there is none.
+func (r *tableRange) next() (found bool, err error) {
+	for r.i >= r.part.len() {
+		if more, err := r.nextPart(); !more || err != nil {
+			r.done = err == nil
+			return false, err
+		}
+	}
+	prefix := r.part.prefix(r.i)
+	if !r.end.Open && prefix > r.end.Key.Prefix {
+		r.done = true
+		return false, nil
+	}
+	pos, inIndex := r.part.place(r.i)
+	e := indexEntry{dataPos: pos}
+	if inIndex {
+		r.p.index.w.seek(pos)
+		if err := readEntry(&r.p.index.w, &e, r.t.data.size); err != nil {
+			return false, err
+		}
+	}
+	if err := r.p.openAt(r.view, &e, prefix, r.filter); err != nil {
+		return false, err
+	}
+	r.i++
+	return r.inside(prefix)
+}
+
+// inside sees that keys ascend, and tells whether the partition that is open lies
+// between the bounds.
+func (r *tableRange) inside(prefix uint64) (bool, error) {
+	key := r.p.key
+	if r.last.any && compareKeys(r.t.o.Partitioner, r.last.prefix, r.last.key, prefix, key) >= 0 {
+		return false, r.p.corrupt(fmt.Errorf("%w: %x", errIndexOrder, key))
+	}
+	r.last.any, r.last.prefix, r.last.key = true, prefix, append(r.last.key[:0], key...)
+	if !r.start.Open {
+		if c := r.compare(prefix, key, r.start); c < 0 || (c == 0 && !r.start.Inclusive) {
+			return false, nil
+		}
+		r.start.Open = true
+	}
+	if !r.end.Open {
+		if c := r.compare(prefix, key, r.end); c > 0 || (c == 0 && !r.end.Inclusive) {
+			r.done = true
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // compare orders a key and a bound; a bound without key equals all keys of its
 // token.
-func (r *tableRange) compare(key []byte, b row.Bound) int {
+func (r *tableRange) compare(prefix uint64, key []byte, b row.Bound) int {
 	p := r.t.o.Partitioner
-	prefix := p.Prefix(key)
 	if prefix != b.Key.Prefix {
 		if prefix < b.Key.Prefix {
 			return -1
@@ -102,55 +179,22 @@ func (r *tableRange) compare(key []byte, b row.Bound) int {
 	return 0
 }
 
-var errIndexOrder = errors.New("keys out of order")
-
-// Next implements row.Partitions.
-func (r *tableRange) Next() (row.Partition, error) {
-	if r.err != nil || r.done {
-		return nil, r.err
-	}
-	if r.w.left() == 0 {
-		r.done = true
-		return nil, nil
-	}
-	if r.err = r.next(); r.err != nil || r.done {
-		return nil, r.err
-	}
-	return r.p, nil
-}
-
-func (r *tableRange) next() error {
-	at := r.w.pos
-	e := &r.entry
-	if err := readEntry(&r.w, e, r.t.data.size); err != nil {
-		return err
-	}
-	if !r.end.Open {
-		if c := r.compare(e.key, r.end); c > 0 || (c == 0 && !r.end.Inclusive) {
-			r.done = true
-			return nil
-		}
-	}
-	p := r.t.o.Partitioner
-	prefix := p.Prefix(e.key)
-	if r.last.any && compareKeys(p, r.last.prefix, r.last.key, prefix, e.key) >= 0 {
-		return r.w.f.corrupt(at, fmt.Errorf("%w: %x", errIndexOrder, e.key))
-	}
-	r.last.any, r.last.prefix, r.last.key = true, prefix, append(r.last.key[:0], e.key...)
-	if err := r.p.openAt(r.view, e, prefix, r.filter); err != nil {
-		return err
-	}
-	r.w.seek(e.promoted + e.size)
-	return nil
-}
-
 // Close implements row.Partitions.
 func (r *tableRange) Close() error {
-	r.w.close()
-	r.p.release()
-	r.done = true
-	return nil
+	if r.p == nil {
+		return nil
+	}
+	r.handle.Release()
+	r.p.pooled = true
+	err := r.p.Close()
+	r.p, r.done, r.part = nil, true, nil
+	return err
 }
 
 // Position is how many bytes of Data have been passed; of Table.DataBytes.
-func (r *tableRange) Position() int64 { return r.p.w.pos }
+func (r *tableRange) Position() int64 {
+	if r.p == nil {
+		return r.t.data.size
+	}
+	return r.p.w.pos
+}
