@@ -76,6 +76,7 @@ func (a *Agent) ring(_ context.Context, r report.KeyspaceRequest) (report.Ring, 
 			m.Tokens = append(m.Tokens, state.Partitioner.Format(t))
 		}
 		if share, ok := owns.shares[n.HostID]; ok {
+			share = math.Round(share*1e12) / 1e12 // a sum of many: 1 is 1
 			m.Owns = &share
 		}
 		out.Members = append(out.Members, m)
