@@ -185,9 +185,16 @@ func takeAddress(t testing.TB) (string, func()) {
 	dir := cacheDir(t, "addresses")
 	for n := 1; n <= 250; n++ {
 		address := fmt.Sprintf("127.0.8.%d", n)
-		if unlock, err := lockFile(filepath.Join(dir, address), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+		unlock, err := lockFile(filepath.Join(dir, address), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err != nil {
+			continue
+		}
+		// A test that was killed may have left a Cassandra behind.
+		if ln, err := net.Listen("tcp", net.JoinHostPort(address, "7000")); err == nil {
+			ln.Close()
 			return address, unlock
 		}
+		unlock()
 	}
 	t.Fatal("no free address in 127.0.8.0/24")
 	return "", nil
