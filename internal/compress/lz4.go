@@ -59,6 +59,9 @@ func (lz4Block) Compress(dst, src []byte) (int, error) {
 	if len(src) == 0 {
 		return lz4Empty(dst), nil
 	}
+	if len(src) <= lz4FastMax {
+		return lz4Fast(dst, src), nil
+	}
 	return lz4.CompressBlock(src, dst, nil)
 }
 
