@@ -68,8 +68,9 @@ func recordKey(b []byte) []byte {
 }
 
 // appendSmall appends a small record of p, giving up (fits false) when it gets
-// larger than bodyMax. Its least timestamp is still to be set.
-func appendSmall(dst []byte, t *schema.Table, p row.Partition, base, local int64, bodyMax int) (out []byte, fits bool, err error) {
+// larger than bodyMax. Its least timestamp is still to be set. raw, when not nil,
+// is the update with these bases that p reads row by row.
+func appendSmall(dst []byte, t *schema.Table, p row.Partition, raw *row.Update, base, local int64, bodyMax int) (out []byte, fits bool, err error) {
 	key := p.Key().Bytes
 	dst = append(dst, make([]byte, smallKey)...)
 	dst[0] = kindSmall
@@ -100,10 +101,13 @@ func appendSmall(dst []byte, t *schema.Table, p row.Partition, base, local int64
 			binary.LittleEndian.PutUint32(dst[recordBodyLen:], uint32(len(dst)-start))
 			return dst, true, nil
 		}
-		if u.Row != nil {
-			dst = e.AppendRow(dst, u.Row)
-		} else {
+		switch {
+		case u.Marker != nil:
 			dst = e.AppendMarker(dst, u.Marker)
+		case raw != nil:
+			dst = raw.AppendRow(dst, row.Ordered)
+		default:
+			dst = e.AppendRow(dst, u.Row)
 		}
 	}
 }

@@ -74,7 +74,7 @@ func (s *shard) add(m *Memtable, t *schema.Table, u *row.Update, at position) er
 	w := &s.w
 	base, local := u.Bases()
 	w.counted.reset(t, u, &w.st)
-	record, fits, err := appendSmall(w.record[:0], t, &w.counted, base, local, m.smallMax)
+	record, fits, err := appendSmall(w.record[:0], t, &w.counted, u, base, local, m.smallMax)
 	w.record = record
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (s *shard) replace(m *Memtable, t *schema.Table, u *row.Update, at position
 	w.counted.reset(t, u, &w.st)
 	w.sources = [2]row.Partition{&w.old, &w.counted}
 	base, local := i64(record, recordBase), i64(record, recordLocal)
-	merged, fits, err := appendSmall(w.record[:0], t, w.merger.Reset(false, w.sources[:]), base, local, m.smallMax)
+	merged, fits, err := appendSmall(w.record[:0], t, w.merger.Reset(false, w.sources[:]), nil, base, local, m.smallMax)
 	w.record = merged
 	if err != nil {
 		return err

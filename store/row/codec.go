@@ -64,6 +64,8 @@ type Scratch struct {
 	marker     Marker
 	bytes      []byte
 	components [][]byte
+	body       []byte // of the row, behind its clustering, and what follows the row
+	paths      bool   // it has cells with paths
 }
 
 // before is what a cell's Same flags refer to.
@@ -199,6 +201,18 @@ func (e *Encoding) appendCell(dst []byte, columns []*schema.Column, c *Cell, las
 	return dst
 }
 
+// appendRead appends the row that Read put into s from b, whose rest Read gave,
+// in e's form; e is else what read it. The bytes behind the clustering are those
+// of any form, unless cells have paths.
+func (e *Encoding) appendRead(dst, b, rest []byte, s *Scratch) []byte {
+	if s.paths {
+		return e.AppendRow(dst, &s.row)
+	}
+	dst = append(dst, b[0])
+	dst = e.appendClustering(dst, s.row.Clustering)
+	return append(dst, s.body[:len(s.body)-len(rest)]...)
+}
+
 // AppendMarker appends a marker.
 func (e *Encoding) AppendMarker(dst []byte, m *Marker) []byte {
 	flags := byte(flagMarker)
@@ -298,6 +312,7 @@ func (e *Encoding) readRow(c *cursor, flags byte, s *Scratch) {
 	if !r.Static {
 		r.Clustering = e.readOrdered(c, len(e.Table.Clustering), false, false, s)
 	}
+	s.body, s.paths = c.b, false
 	last := before{e.Timestamp, e.LocalTime, 0}
 	if flags&flagLiveness != 0 {
 		r.Liveness.Timestamp = c.svint() + e.Timestamp
@@ -423,6 +438,7 @@ func (e *Encoding) readCell(c *cursor, static bool, out *Cell, last *before, s *
 		}
 	}
 	if flags&cellPath != 0 {
+		s.paths = true
 		out.Path = c.block()
 		out.PathOrder = out.Path
 	}

@@ -3,8 +3,10 @@ package row
 import (
 	"bytes"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 
+	"helenus/internal/cql/schema"
 	"helenus/internal/token"
 )
 
@@ -43,6 +45,7 @@ range >=0x01 <0x02,"" del=5/100`), true)
 		if n := cap(u.scratch.row.Cells); n > len(b)+16 {
 			t.Fatalf("room for %d cells of %d bytes", n, len(b))
 		}
+		checkAppendRow(t, table, &u)
 		once, err := AppendUpdate(nil, table, &u)
 		if err != nil {
 			t.Fatal(err)
@@ -61,6 +64,40 @@ range >=0x01 <0x02,"" del=5/100`), true)
 			t.Fatalf("said\n%s\nnow says\n%s", a, b)
 		}
 	})
+}
+
+// checkAppendRow: the rows of an update, copied into the forms of memory, say
+// what they said.
+func checkAppendRow(t *testing.T, table *schema.Table, u *Update) {
+	t.Helper()
+	timestamp, local := u.Bases()
+	for _, form := range []Form{Raw, Ordered} {
+		e := Encoding{Table: table, Timestamp: timestamp, LocalTime: local, Form: form}
+		u.Rewind()
+		for {
+			un, err := u.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if un == nil {
+				break
+			}
+			if un.Row == nil {
+				continue
+			}
+			copied := u.AppendRow([]byte("before"), form)
+			var s, want Scratch
+			got, rest, err := e.Read(copied[len("before"):], &s)
+			if err != nil || len(rest) > 0 {
+				t.Fatalf("form %d of %x: %v, %d bytes more", form, copied, err, len(rest))
+			}
+			made, _, err := e.Read(e.AppendRow(nil, un.Row), &want)
+			if err != nil || !reflect.DeepEqual(got.Row, made.Row) {
+				t.Fatalf("form %d: copied\n%+v\nmade\n%+v: %v", form, got.Row, made.Row, err)
+			}
+		}
+	}
+	u.Rewind()
 }
 
 // FuzzReadMutation: frames never reach beyond the bytes.

@@ -108,6 +108,7 @@ type Update struct {
 	hasStatic bool
 	body      []byte // the rows and markers
 	rest      []byte // of body
+	read      []byte // rest before the last row or marker was read
 	static    Scratch
 	scratch   Scratch
 	last      []byte // Order before, to see that they ascend
@@ -235,11 +236,19 @@ func (u *Update) Next() (*Unfiltered, error) {
 		if err != nil {
 			return nil, wrap("read an update", u.e.Table, err)
 		}
-		u.rest = rest
+		u.read, u.rest = u.rest, rest
 		if un.Row == nil || !un.Row.isEmpty() {
 			return un, nil
 		}
 	}
+}
+
+// AppendRow appends the row that Next gave last in another form, with the bases
+// of the update: a copy, as a rule, where Encoding.AppendRow makes it anew.
+func (u *Update) AppendRow(dst []byte, form Form) []byte {
+	e := u.e
+	e.Form = form
+	return e.appendRead(dst, u.read, u.rest, &u.scratch)
 }
 
 // follow checks that un may stand where it does.
