@@ -15,6 +15,8 @@ type collector struct {
 	drop      dropTimesBuilder
 	keys      sketch
 	cells     int64 // of the current partition
+	sizes     int   // the buckets of the last partition
+	counts    int
 	first     bool
 	unbounded bool   // a partition deletion reaches beyond all rows
 	minOrder  []byte // of the least and greatest clusterings
@@ -65,8 +67,8 @@ func (c *collector) startPartition(key []byte, d row.Deletion) {
 }
 
 func (c *collector) endPartition(size int64) {
-	c.meta.PartitionSizes.add(size)
-	c.meta.PartitionCells.add(c.cells)
+	c.sizes = c.meta.PartitionSizes.add(size, c.sizes)
+	c.counts = c.meta.PartitionCells.add(c.cells, c.counts)
 }
 
 func (c *collector) row(r *row.Row) {
@@ -77,10 +79,13 @@ func (c *collector) row(r *row.Row) {
 	for i := range r.Complex {
 		c.deletion(r.Complex[i].Deletion)
 	}
+	plain := !r.Liveness.IsEmpty() && r.Liveness.LocalTime == row.NoDeletionTime
 	last := int32(-1)
 	for i := range r.Cells {
 		cell := &r.Cells[i]
-		c.see(cell.Timestamp, cell.TTL, cell.LocalTime)
+		if !plain || cell.LocalTime != row.NoDeletionTime || cell.Timestamp != r.Liveness.Timestamp {
+			c.see(cell.Timestamp, cell.TTL, cell.LocalTime)
+		} // else it says what the row has said
 		if cell.Column != last {
 			last = cell.Column
 			c.meta.Columns++

@@ -75,12 +75,14 @@ type dataWriter struct {
 	out    *componentWriter
 	codec  compress.Codec // nil: not compressed
 	info   compressionInfo
-	chunk  []byte
+	block  int // bytes of a chunk
 	packed []byte
-	size   int64  // uncompressed
-	digest uint32 // CRC32 of the whole file
-	crcs   []byte // CRC.db, when not compressed
-	err    error
+	// pending is what rows are appended to; cut makes chunks of it.
+	pending []byte
+	done    int64  // bytes cut off, uncompressed
+	digest  uint32 // CRC32 of the whole file
+	crcs    []byte // CRC.db, when not compressed
+	err     error
 }
 
 // crcChunk is the unit of CRC.db, which it names itself.
@@ -89,7 +91,7 @@ const crcChunk = 64 << 10
 func newDataWriter(out *componentWriter, c Chunking) (*dataWriter, error) {
 	w := &dataWriter{out: out}
 	if c.Class == "" {
-		w.chunk = make([]byte, 0, crcChunk)
+		w.makeRoom(crcChunk)
 		w.crcs = appendU32(nil, crcChunk)
 		return w, nil
 	}
@@ -98,37 +100,46 @@ func newDataWriter(out *componentWriter, c Chunking) (*dataWriter, error) {
 		return nil, fmt.Errorf("sstable: %w", err)
 	}
 	w.codec, w.info.Chunking = codec, c
-	w.chunk = make([]byte, 0, c.ChunkBytes)
+	w.makeRoom(c.ChunkBytes)
 	w.packed = make([]byte, codec.CompressBound(c.ChunkBytes)+c.ChunkBytes)
 	return w, nil
 }
 
-func (w *dataWriter) write(p []byte) {
-	w.size += int64(len(p))
-	for len(p) > 0 {
-		n := min(len(p), cap(w.chunk)-len(w.chunk))
-		w.chunk = append(w.chunk, p[:n]...)
-		p = p[n:]
-		if len(w.chunk) == cap(w.chunk) {
-			w.flushChunk()
-		}
-	}
+// makeRoom sets the size of a chunk; one more row or so fits behind it.
+func (w *dataWriter) makeRoom(chunkBytes int) {
+	w.block, w.pending = chunkBytes, make([]byte, 0, chunkBytes+4<<10)
 }
 
-func (w *dataWriter) flushChunk() {
-	if len(w.chunk) == 0 || w.err != nil {
+// size is the uncompressed size.
+func (w *dataWriter) size() int64 { return w.done + int64(len(w.pending)) }
+
+// cut writes out the whole chunks of what is pending.
+func (w *dataWriter) cut() {
+	if len(w.pending) < w.block {
 		return
 	}
-	stored := w.chunk
+	at := 0
+	for ; len(w.pending)-at >= w.block; at += w.block {
+		w.writeChunk(w.pending[at : at+w.block])
+	}
+	w.done += int64(at)
+	w.pending = w.pending[:copy(w.pending, w.pending[at:])]
+}
+
+func (w *dataWriter) writeChunk(chunk []byte) {
+	if w.err != nil {
+		return
+	}
+	stored := chunk
 	if w.codec != nil {
-		n, err := w.codec.Compress(w.packed, w.chunk)
+		n, err := w.codec.Compress(w.packed, chunk)
 		if err != nil {
 			w.err = fmt.Errorf("sstable: compress %s: %w", w.out.name, err)
 			return
 		}
 		stored = w.packed[:n]
 		if int64(n) >= int64(w.info.MaxStored) {
-			stored = w.plain()
+			stored = w.plain(chunk)
 		}
 		w.info.offsets = append(w.info.offsets, w.out.size)
 	}
@@ -141,21 +152,21 @@ func (w *dataWriter) flushChunk() {
 	} else {
 		w.crcs = append(w.crcs, sum...)
 	}
-	w.chunk = w.chunk[:0]
 }
 
 // plain is a chunk stored as it is; a short one is padded with zeros, so that
 // its length says that it is not compressed.
-func (w *dataWriter) plain() []byte {
-	n := max(len(w.chunk), int(w.info.MaxStored))
-	clear(w.packed[:n])
-	copy(w.packed, w.chunk)
+func (w *dataWriter) plain(chunk []byte) []byte {
+	n := max(len(chunk), int(w.info.MaxStored))
+	clear(w.packed[copy(w.packed, chunk):n])
 	return w.packed[:n]
 }
 
 func (w *dataWriter) finish() (blockSums, error) {
-	w.flushChunk()
-	w.info.dataBytes = w.size
+	if w.cut(); len(w.pending) > 0 {
+		w.writeChunk(w.pending)
+	}
+	w.info.dataBytes = w.size()
 	sums, err := w.out.finish()
 	if w.err != nil {
 		err = w.err

@@ -29,9 +29,15 @@ func newHistogram(offsets int) Histogram {
 	return h
 }
 
-func (h *Histogram) add(v int64) {
-	i, _ := slices.BinarySearch(h.Offsets, v)
+// add counts v and returns its bucket. Where the one before went is looked at
+// first: partitions of a table are much alike.
+func (h *Histogram) add(v int64, before int) int {
+	i := before
+	if v > h.Offsets[i] || i == 0 || v <= h.Offsets[i-1] {
+		i, _ = slices.BinarySearch(h.Offsets, v)
+	}
 	h.Counts[i]++
+	return min(i, len(h.Offsets)-1)
 }
 
 // Total is the number of values.

@@ -65,9 +65,10 @@ func (b *indexBlocks) close(end int64, l layout) {
 	b.from, b.any = end, false
 }
 
-// end closes the last block; the mark at the partition's end belongs to it.
+// end closes the last block; the mark at the partition's end belongs to it. An
+// only block is not written, so nothing is made of it.
 func (b *indexBlocks) end(end int64, w *Writer) {
-	if b.any {
+	if b.any && b.count > 0 {
 		b.close(end, w.layout)
 	}
 }

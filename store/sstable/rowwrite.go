@@ -3,8 +3,10 @@ package sstable
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"helenus/internal/cql/schema"
+	"helenus/internal/cql/types"
 	"helenus/store/row"
 )
 
@@ -13,8 +15,55 @@ type rowEncoder struct {
 	layout  layout
 	bases   Bases
 	table   *schema.Table
-	body    []byte
 	present []bool
+	width   int // of the last body's length
+
+	regulars, statics []columnForm // made when first asked for
+}
+
+// columnForm is what of a column's type an encoder asks for with each cell.
+type columnForm struct {
+	*schema.Column
+	complex bool
+	fixed   int // bytes of a value; negative: it says itself
+}
+
+func formsOf(columns []*schema.Column) []columnForm {
+	out := make([]columnForm, len(columns))
+	for i, c := range columns {
+		out[i] = columnForm{c, c.IsComplex(), c.Type.FixedLength()}
+	}
+	return out
+}
+
+func (e *rowEncoder) columns(static bool) []columnForm {
+	if e.regulars == nil {
+		e.regulars, e.statics = formsOf(e.table.Regulars), formsOf(e.table.Statics)
+	}
+	if static {
+		return e.statics
+	}
+	return e.regulars
+}
+
+// beginBody leaves room for a body's length, as much as the last one took.
+func (e *rowEncoder) beginBody(dst []byte) (out []byte, at int) {
+	e.width = max(e.width, 1)
+	return append(dst, make([]byte, e.width)...), len(dst) + e.width
+}
+
+// endBody puts the length of what begins at at before it.
+func (e *rowEncoder) endBody(dst []byte, at int) []byte {
+	n := len(dst) - at
+	from := at - e.width
+	if width := types.UnsignedVIntSize(uint64(n)); width != e.width {
+		dst = slices.Grow(dst, width)[:from+width+n]
+		copy(dst[from+width:], dst[at:at+n])
+		e.width = width
+	}
+	var length [types.UnsignedVIntMax]byte
+	copy(dst[from:], appendUvint(length[:0], uint64(n)))
+	return dst
 }
 
 var errLocalTime = errors.New("a deletion or expiry that the format version cannot express")
@@ -46,10 +95,7 @@ func (e *rowEncoder) checkLocal(t int64) error {
 // appendRow appends a row. previous is the distance to the start of what stands
 // before it; 0 for a static row.
 func (e *rowEncoder) appendRow(dst []byte, r *row.Row, previous int64) ([]byte, error) {
-	columns := e.table.Regulars
-	if r.Static {
-		columns = e.table.Statics
-	}
+	columns := e.columns(r.Static)
 	missing := e.markPresent(r, len(columns))
 	flags := e.rowFlags(r, missing)
 	dst = append(dst, flags)
@@ -58,32 +104,31 @@ func (e *rowEncoder) appendRow(dst []byte, r *row.Row, previous int64) ([]byte, 
 	} else {
 		dst = append(dst, r.Clustering.Values...)
 	}
-	body := appendUvint(e.body[:0], uint64(previous))
+	dst, at := e.beginBody(dst)
+	dst = appendUvint(dst, uint64(previous))
 	if flags&flagTimestamp != 0 {
-		body = e.timestamp(body, r.Liveness.Timestamp)
+		dst = e.timestamp(dst, r.Liveness.Timestamp)
 	}
 	if flags&flagTTL != 0 {
 		if err := e.checkLocal(r.Liveness.LocalTime); err != nil {
 			return nil, err
 		}
-		body = e.localTime(e.ttl(body, r.Liveness.TTL), r.Liveness.LocalTime)
+		dst = e.localTime(e.ttl(dst, r.Liveness.TTL), r.Liveness.LocalTime)
 	}
 	if flags&flagDeletion != 0 {
 		if err := e.checkLocal(r.Deletion.LocalTime); err != nil {
 			return nil, err
 		}
-		body = e.deletion(body, r.Deletion)
+		dst = e.deletion(dst, r.Deletion)
 	}
 	if flags&flagAllColumns == 0 {
-		body = appendSubset(body, e.present, missing)
+		dst = appendSubset(dst, e.present, missing)
 	}
-	body, err := e.appendColumns(body, r, columns, flags&flagComplexDeletion != 0)
-	e.body = body
+	dst, err := e.appendColumns(dst, r, columns, flags&flagComplexDeletion != 0)
 	if err != nil {
 		return nil, err
 	}
-	dst = appendUvint(dst, uint64(len(body)))
-	return append(dst, body...), nil
+	return e.endBody(dst, at), nil
 }
 
 // markPresent notes which columns the row has something of and counts the rest.
@@ -148,17 +193,17 @@ func appendSubset(dst []byte, present []bool, missing int) []byte {
 	return dst
 }
 
-func (e *rowEncoder) appendColumns(dst []byte, r *row.Row, columns []*schema.Column, complexDeletions bool) ([]byte, error) {
+func (e *rowEncoder) appendColumns(dst []byte, r *row.Row, columns []columnForm, complexDeletions bool) ([]byte, error) {
 	cells, complexes := r.Cells, r.Complex
-	for i, c := range columns {
+	for i := range columns {
 		if !e.present[i] {
 			continue
 		}
-		n := 0
+		c, n := &columns[i], 0
 		for n < len(cells) && int(cells[n].Column) == i {
 			n++
 		}
-		if c.IsComplex() {
+		if c.complex {
 			if complexDeletions {
 				d := row.Live()
 				if len(complexes) > 0 && int(complexes[0].Column) == i {
@@ -187,7 +232,7 @@ func (e *rowEncoder) appendColumns(dst []byte, r *row.Row, columns []*schema.Col
 	return dst, nil
 }
 
-func (e *rowEncoder) appendCell(dst []byte, col *schema.Column, c *row.Cell, l *row.Liveness) ([]byte, error) {
+func (e *rowEncoder) appendCell(dst []byte, col *columnForm, c *row.Cell, l *row.Liveness) ([]byte, error) {
 	var flags byte
 	expiring := c.Flags&row.Expiring != 0
 	if c.Flags&row.Tombstone != 0 {
@@ -218,11 +263,11 @@ func (e *rowEncoder) appendCell(dst []byte, col *schema.Column, c *row.Cell, l *
 			dst = e.ttl(dst, c.TTL)
 		}
 	}
-	if col.IsComplex() {
+	if col.complex {
 		dst = appendBlockV(dst, c.Path)
 	}
 	if flags&cellEmpty == 0 {
-		if n := col.Type.FixedLength(); n < 0 {
+		if n := col.fixed; n < 0 {
 			dst = appendUvint(dst, uint64(len(c.Value)))
 		} else if len(c.Value) != n {
 			return dst, fmt.Errorf("a value of %d bytes in column %s of %d", len(c.Value), col.Name, n)
@@ -239,7 +284,8 @@ func (e *rowEncoder) appendMarker(dst []byte, m *row.Marker, previous int64) ([]
 	if m.Size > 0 {
 		dst = append(dst, m.Bound.Values...)
 	}
-	body := appendUvint(e.body[:0], uint64(previous))
+	dst, at := e.beginBody(dst)
+	dst = appendUvint(dst, uint64(previous))
 	for _, d := range []row.Deletion{m.Before, m.After} {
 		if d.IsLive() {
 			continue
@@ -247,11 +293,9 @@ func (e *rowEncoder) appendMarker(dst []byte, m *row.Marker, previous int64) ([]
 		if err := e.checkLocal(d.LocalTime); err != nil {
 			return nil, err
 		}
-		body = e.deletion(body, d)
+		dst = e.deletion(dst, d)
 	}
-	e.body = body
-	dst = appendUvint(dst, uint64(len(body)))
-	return append(dst, body...), nil
+	return e.endBody(dst, at), nil
 }
 
 func markerKind(m *row.Marker) byte {

@@ -49,7 +49,6 @@ type Writer struct {
 	rows    rowEncoder
 	block   indexBlocks
 
-	buf        []byte
 	entry      []byte
 	lastKey    []byte
 	lastPrefix uint64
@@ -100,7 +99,7 @@ func NewWriter(o WriterOptions) (*Writer, error) {
 func (w *Writer) Partitions() int64 { return w.partitions }
 
 // DataBytes is the uncompressed size of what has been written.
-func (w *Writer) DataBytes() int64 { return w.data.size }
+func (w *Writer) DataBytes() int64 { return w.data.size() }
 
 var errOrder = errors.New("partitions out of order")
 
@@ -139,37 +138,46 @@ func (w *Writer) append(p row.Partition) error {
 	if err := w.startPartition(key, deletion); err != nil {
 		return err
 	}
-	start := w.data.size
-	w.buf = appendBlock16(w.buf[:0], key.Bytes)
-	w.buf = w.layout.appendDeletion(w.buf, deletion)
+	start := w.data.size()
+	if err := w.appendHead(key, deletion, static); err != nil {
+		return err
+	}
+	at := w.data.size() - start
+	w.block.start(at)
+	for previous := int64(0); u != nil; u, err = p.Next() {
+		if w.data.pending, err = w.encode(w.data.pending, u, at-previous); err != nil {
+			return err
+		}
+		w.data.cut()
+		previous, at = at, w.data.size()-start
+		w.block.add(u, at, w)
+	}
+	if err != nil {
+		return err
+	}
+	w.data.pending = append(w.data.pending, flagEnd)
+	w.data.cut()
+	w.block.end(at+1, w)
+	w.stats.endPartition(at + 1)
+	w.writeEntry(key, start, deletion)
+	return nil
+}
+
+// appendHead begins a partition in Data: key, deletion, static row.
+func (w *Writer) appendHead(key row.Key, deletion row.Deletion, static *row.Row) (err error) {
+	buf := appendBlock16(w.data.pending, key.Bytes)
+	buf = w.layout.appendDeletion(buf, deletion)
 	if len(w.o.Table.Statics) > 0 {
 		if static == nil {
 			static = &row.Row{Static: true, Liveness: row.NoLiveness(), Deletion: row.Live()}
 		} else {
 			w.stats.row(static)
 		}
-		if w.buf, err = w.rows.appendRow(w.buf, static, 0); err != nil {
+		if buf, err = w.rows.appendRow(buf, static, 0); err != nil {
 			return err
 		}
 	}
-	w.data.write(w.buf)
-	w.block.start(w.data.size - start)
-	for previous := int64(0); u != nil; u, err = p.Next() {
-		at := w.data.size - start
-		if w.buf, err = w.encode(w.buf[:0], u, at-previous); err != nil {
-			return err
-		}
-		previous = at
-		w.data.write(w.buf)
-		w.block.add(u, w.data.size-start, w)
-	}
-	if err != nil {
-		return err
-	}
-	w.data.write([]byte{flagEnd})
-	w.block.end(w.data.size-start, w)
-	w.stats.endPartition(w.data.size - start)
-	w.writeEntry(key, start, deletion)
+	w.data.pending = buf
 	return nil
 }
 
@@ -316,8 +324,8 @@ func (w *Writer) meta() *Meta {
 	m := w.stats.finish(w.o.Table, w.layout)
 	m.Partitioner = w.o.Partitioner.Name()
 	m.FilterChance = w.o.Table.Options.BloomFilterFPChance
-	if w.data.codec != nil && w.data.size > 0 {
-		m.CompressionRatio = float64(w.data.out.size) / float64(w.data.size)
+	if w.data.codec != nil && w.data.size() > 0 {
+		m.CompressionRatio = float64(w.data.out.size) / float64(w.data.size())
 	}
 	m.Level, m.RepairedAt = w.o.Level, w.o.RepairedAt
 	m.Intervals, m.HostID = w.o.Intervals, w.o.HostID
