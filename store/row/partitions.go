@@ -33,7 +33,7 @@ func MergePartitions(tie func(a, b []byte) int, reversed bool, sources ...Partit
 		return sources[0]
 	}
 	m := &partitionsMerger{tie: tie, reversed: reversed, from: sources}
-	m.current = make([]Partition, len(sources))
+	m.current, m.keys = make([]Partition, len(sources)), make([]Key, len(sources))
 	for i := range sources {
 		m.due = append(m.due, int32(i))
 	}
@@ -45,6 +45,7 @@ type partitionsMerger struct {
 	reversed bool
 	from     []Partitions
 	current  []Partition
+	keys     []Key   // of current
 	due      []int32 // sources to be stepped
 	heap     []int32
 	group    []Partition
@@ -62,6 +63,7 @@ func (m *partitionsMerger) Next() (Partition, error) {
 		}
 		m.due = m.due[:len(m.due)-1]
 		if m.current[i] = p; p != nil {
+			m.keys[i] = p.Key()
 			m.heap = pushHeap(m.heap, i, m.less)
 		}
 	}
@@ -70,8 +72,8 @@ func (m *partitionsMerger) Next() (Partition, error) {
 	}
 	m.group = m.group[:0]
 	m.pop()
-	key := m.current[m.due[0]].Key()
-	for len(m.heap) > 0 && CompareKeys(m.current[m.heap[0]].Key(), key, m.tie) == 0 {
+	key := m.keys[m.due[0]]
+	for len(m.heap) > 0 && CompareKeys(m.keys[m.heap[0]], key, m.tie) == 0 {
 		m.pop()
 	}
 	for _, i := range m.due {
@@ -104,7 +106,10 @@ func (m *partitionsMerger) Close() error {
 }
 
 func (m *partitionsMerger) less(i, j int32) bool {
-	if d := CompareKeys(m.current[i].Key(), m.current[j].Key(), m.tie); d != 0 {
+	if a, b := m.keys[i].Prefix, m.keys[j].Prefix; a != b {
+		return a < b
+	}
+	if d := CompareKeys(m.keys[i], m.keys[j], m.tie); d != 0 {
 		return d < 0
 	}
 	return i < j

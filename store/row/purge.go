@@ -19,7 +19,7 @@ type Purger struct {
 	limit     int64
 	deletion  Deletion
 	static    purgedRow
-	hasStatic bool
+	staticRow *Row
 	rows      purgedRow
 	u         Unfiltered
 	marker    Marker
@@ -36,9 +36,8 @@ type purgedRow struct {
 func (x *Purger) Reset(p Partition) Partition {
 	x.p, x.asked = p, false
 	x.deletion = x.purged(p.Deletion())
-	x.hasStatic = false
-	if s := p.StaticRow(); s != nil {
-		x.hasStatic = x.row(s, &x.static) != nil
+	if x.staticRow = p.StaticRow(); x.staticRow != nil {
+		x.staticRow = x.row(x.staticRow, &x.static)
 	}
 	return x
 }
@@ -77,15 +76,14 @@ func (x *Purger) touches(r *Row) bool {
 	return false
 }
 
-// row returns r without what may go, made in buf if it changed; nil when
-// nothing is left.
+// row returns r without what may go: r itself when nothing may, else made in
+// buf; nil when nothing is left.
 func (x *Purger) row(r *Row, buf *purgedRow) *Row {
 	if !x.touches(r) {
-		buf.out = *r
 		if r.isEmpty() {
 			return nil
 		}
-		return &buf.out
+		return r
 	}
 	buf.out = Row{Static: r.Static, Clustering: r.Clustering, Liveness: r.Liveness, Deletion: x.purged(r.Deletion)}
 	if l := r.Liveness; !l.IsEmpty() && !l.IsLive(x.Now) && x.may(l.Timestamp, l.LocalTime) {
@@ -126,10 +124,7 @@ func (x *Purger) Deletion() Deletion { return x.deletion }
 
 // StaticRow implements Partition.
 func (x *Purger) StaticRow() *Row {
-	if !x.hasStatic {
-		return nil
-	}
-	return &x.static.out
+	return x.staticRow
 }
 
 // Next implements Partition.
@@ -148,7 +143,11 @@ func (x *Purger) Next() (*Unfiltered, error) {
 			x.u = Unfiltered{Marker: &x.marker}
 			return &x.u, nil
 		}
-		if r := x.row(u.Row, &x.rows); r != nil {
+		r := x.row(u.Row, &x.rows)
+		if r == u.Row {
+			return u, nil
+		}
+		if r != nil {
 			x.u = Unfiltered{Row: r}
 			return &x.u, nil
 		}
