@@ -49,6 +49,9 @@ type Env struct {
 	Metrics *metrics.Registry
 	Build   string // what was built, for operators
 	PID     int
+	// Background runs what writes files, maybe with less priority than requests
+	// have; nil: as it is. See store.Options.
+	Background func(work func())
 	// MemoryBytes is the host's or container's; 0 when it is not known.
 	MemoryBytes int64
 	// Settings are the configuration as it was read, for system_views.settings.

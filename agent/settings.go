@@ -31,7 +31,7 @@ func storeOptions(a *Agent, p token.Partitioner) store.Options {
 	}
 	return store.Options{CompactionThrottle: compaction, FS: a.env.FS, DataDir: cfg.DataDirectories[0], LogDir: cfg.CommitLogDirectory, HostID: a.cluster.Self(),
 		Partitioner: p, Log: a.env.Log, Now: a.env.Now, Rand: a.env.Rand, Budget: a.budget,
-		MemtableBytes: cfg.MemtableHeapBytes, CacheBytes: cfg.FileCacheBytes, LogBytesMax: cfg.CommitLogTotalBytes, CommitLog: log,
+		MemtableBytes: cfg.MemtableHeapBytes, CacheBytes: cfg.FileCacheBytes, LogBytesMax: cfg.CommitLogTotalBytes, CommitLog: log, Background: a.env.Background,
 		SetAside: cfg.CommitLogReplayErrors == config.ReplaySetAside}
 }
 

@@ -153,7 +153,9 @@ func (t *table) runTask(ctx context.Context, files []*sstable.Table, def *schema
 		OnlyRepaired: options.OnlyRepaired, NewID: sstable.SequenceID(t.sequence.Add(1)), TxnID: t.compactions.next(s),
 		HostID: s.opts.HostID, Throttle: s.opts.CompactionThrottle}
 	started := s.opts.Now()
-	result, err := compact.Run(ctx, job)
+	var result *compact.Result
+	var err error
+	s.opts.Background(func() { result, err = compact.Run(ctx, job) })
 	if err != nil {
 		if errors.Is(err, sstable.ErrInDoubt) {
 			s.fail(err)

@@ -89,7 +89,8 @@ func (t *table) writeMemtable(g *generation, upTo commitlog.Position) (*sstable.
 		return nil, err
 	}
 	o.Txn = txn
-	meta, err := sstable.Write(o, g.m.All(t.def.Load()))
+	var meta *sstable.Meta
+	s.opts.Background(func() { meta, err = sstable.Write(o, g.m.All(t.def.Load())) })
 	if err != nil {
 		return nil, errors.Join(err, txn.Abort())
 	}

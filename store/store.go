@@ -58,6 +58,10 @@ type Options struct {
 	// and may wait; nil for none.
 	CompactionThrottle func(ctx context.Context, bytes int64) error
 	ManualCompaction   bool // no compaction in the background (tests)
+	// Background runs the writing of a file and returns when it is done; nil runs
+	// it as it is. It may give it a thread of lower priority: what it competes
+	// with are requests.
+	Background func(work func())
 
 	replayBatchBytes int // tests: what goes to a worker at once, however little memory there is
 }
@@ -104,6 +108,9 @@ var ErrClosed = errors.New("store: closed")
 // rather than start without something that was acknowledged. epoch orders the
 // schema among those that SetSchema brings.
 func Open(opts Options, sch *schema.Schema, epoch uint64) (*Store, error) {
+	if opts.Background == nil {
+		opts.Background = func(work func()) { work() }
+	}
 	s := &Store{opts: opts, wake: make(chan struct{}, 1), change: newTurn()}
 	for _, dir := range []string{opts.DataDir, opts.LogDir} {
 		if err := opts.FS.MkdirAll(dir); err != nil {

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -81,8 +82,10 @@ func run(ctx context.Context, args []string) error {
 	}
 	memory := admin.MemoryBytes()
 	limitHeap(agent.HeapLimitBytes(loaded.Config, memory))
+	makeRoom()
 	a, err := agent.New(loaded.Config, agent.Env{FS: vfs.NewReal(), Net: agent.RealNet(), Now: time.Now, Rand: random, Log: log,
-		Metrics: metrics.New(), Build: version, PID: os.Getpid(), MemoryBytes: memory, Settings: loaded.Origins})
+		Metrics: metrics.New(), Build: version, PID: os.Getpid(), MemoryBytes: memory, Background: background,
+		Settings: loaded.Origins})
 	if err != nil {
 		return err
 	}
@@ -106,6 +109,18 @@ func limitHeap(bytes int64) {
 		debug.SetMemoryLimit(bytes)
 	}
 }
+
+// makeRoom lets flushes and compactions have processors of the runtime to
+// themselves, so that they hold none that a request could use: the kernel, which
+// knows their priority, decides who runs. GOMAXPROCS in the environment wins.
+func makeRoom() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + backgroundThreads)
+	}
+}
+
+// backgroundThreads is how much goes on at once: a flush and a compaction.
+const backgroundThreads = 2
 
 func load(file string, set map[string]string) (*config.Loaded, error) {
 	src := config.Sources{FileName: file, Env: os.Environ(), Flags: set}
