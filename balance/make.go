@@ -103,6 +103,9 @@ func (w *work) full() (*Plan, error) {
 	if w.settled() {
 		return w.finish(nil, solution{proof: ProofExhaustive})
 	}
+	if best, ok := w.solveSmall(); ok {
+		return w.finish(best.acts, solution{proof: ProofExhaustive})
+	}
 	plan, err := w.singleMoves()
 	if len(w.goal.Join) > 0 || err == nil && plan.Summary.Moves == 0 {
 		return plan, err

@@ -1,0 +1,274 @@
+package balance
+
+import (
+	"math"
+	"slices"
+)
+
+// ringLister lists the balanced rings of one circle: tokens, and the classes
+// that may sit there.
+type ringLister struct {
+	s      *small
+	p      *problem
+	circle int
+	left   []int // by class: seats still to give
+	lo, hi []Position
+	at     []Position
+	class  []uint8
+	seen   map[string]bool
+	alike  map[string]int
+	out    []shape
+	visits int
+	judged bool // arcs alone do not tell
+	free   bool // arcs tell nothing
+	mixed  bool // what is outside decides too
+}
+
+// listVisits bounds how many partial rings are looked at.
+const listVisits = 1 << 18
+
+// ringsOf lists the rings of a circle; ok is false if they are too many, or
+// nobody knows where they begin.
+func (s *small) ringsOf(circle int, p *problem) (out []shape, ok bool) {
+	l := &ringLister{s: s, p: p, circle: circle, seen: map[string]bool{}, alike: map[string]int{}, free: p.c.mode == ModeReplicated}
+	l.judged = l.free || !p.axis.plain
+	if l.judged && !s.tiny {
+		return nil, false
+	}
+	for _, pl := range s.w.m.places {
+		l.mixed = l.mixed || pl.domain == everywhere && p.c.domain != everywhere && len(s.w.m.dcs) > 1
+	}
+	if l.free && l.mixed {
+		return nil, false
+	}
+	total := uint64(0)
+	for k := range p.stay {
+		total += p.weight(k)
+	}
+	for i := range s.classes {
+		c := &s.classes[i]
+		n := c.count
+		if c.circle != circle {
+			n = 0
+		}
+		lo, hi := p.bounds(max(c.weight, 1), total)
+		if p.even {
+			lo, hi = p.lo, p.hi
+		}
+		l.left, l.lo, l.hi = append(l.left, n), append(l.lo, lo), append(l.hi, hi)
+	}
+	if !s.tiny && l.wide() {
+		return nil, false
+	}
+	if s.tiny {
+		for first := range p.m.size.lo {
+			l.begin(At(first))
+		}
+	} else {
+		for _, first := range slices.Concat(p.held, p.gone) {
+			l.begin(first)
+		}
+		if len(p.held) == 0 {
+			return nil, false
+		}
+	}
+	return l.out, l.visits < listVisits
+}
+
+// wide tells that arcs may have so many lengths that rings are too many.
+func (l *ringLister) wide() bool {
+	ways := 1.0
+	for c, n := range l.left {
+		ways *= math.Pow(1+l.hi[c].sub(l.lo[c]).float(), float64(n))
+	}
+	return ways > listVisits
+}
+
+// begin lists the rings that have a token at first: on a tiny ring none before
+// it, else where its holder stays.
+func (l *ringLister) begin(first Position) {
+	k, held := slices.BinarySearchFunc(l.p.held, first, Position.cmp)
+	for c := range l.left {
+		if l.left[c] == 0 || !l.s.tiny && l.s.byMoves && !(held && l.s.class[l.member(k)] == c) {
+			continue
+		}
+		l.next(first, c)
+	}
+}
+
+// member is the number of the circle's node.
+func (l *ringLister) member(k int) int { return slices.Index(l.s.node, l.p.stay[k]) }
+
+// next seats a class and goes on.
+func (l *ringLister) next(at Position, c int) {
+	if l.visits++; l.visits >= listVisits {
+		return
+	}
+	l.at, l.class = append(l.at, at), append(l.class, uint8(c))
+	l.left[c]--
+	switch {
+	case len(l.at) == len(l.p.stay):
+		if l.fits(int(l.class[0]), at, l.at[0]) {
+			l.visit()
+		}
+	default:
+		for d := range l.left {
+			if l.left[d] > 0 {
+				l.after(at, d)
+			}
+		}
+	}
+	l.left[c]++
+	l.at, l.class = l.at[:len(l.at)-1], l.class[:len(l.class)-1]
+}
+
+// after tries the seats of class c that may follow a token.
+func (l *ringLister) after(at Position, c int) {
+	size := l.p.m.size
+	gone := after(l.at[0], at, size)
+	if l.judged { // any place up to the ring's end
+		for to := at.add(At(1)); to.less(size); to = to.add(At(1)) {
+			if l.fits(c, at, to) {
+				l.next(to, c)
+			}
+		}
+		return
+	}
+	rest := size.sub(gone)
+	var least, most Position
+	for d, n := range l.left {
+		least, most = least.add(l.lo[d].times(uint64(n))), most.add(l.hi[d].times(uint64(n)))
+	}
+	first := int(l.class[0])
+	least, most = least.add(l.lo[first]), most.add(l.hi[first])
+	if rest.less(least) || most.less(rest) {
+		return
+	}
+	for arc := l.lo[c]; !l.hi[c].less(arc); arc = arc.add(At(1)) {
+		to := at.add(arc)
+		if l.s.tiny && !to.less(size) || !arc.less(rest) {
+			return
+		}
+		if !to.less(size) {
+			to = to.sub(size)
+		}
+		l.next(to, c)
+		if l.visits >= listVisits {
+			return
+		}
+	}
+}
+
+// fits tells whether a node of class c may own an arc.
+func (l *ringLister) fits(c int, left, right Position) bool {
+	if l.free {
+		return true
+	}
+	if l.judged { // roughly; the judge is exact
+		share := l.p.c.measure(l.p.m, left, right).float()
+		total := l.p.c.measure(l.p.m, Position{}, Position{}).float()
+		weights := 0.0
+		for k := range l.p.stay {
+			weights += float64(l.p.weight(k))
+		}
+		return l.near(share, total*float64(l.s.classes[c].weight)/weights)
+	}
+	arc := after(left, right, l.p.m.size)
+	if arc.isZero() {
+		arc = l.p.m.size
+	}
+	return !arc.less(l.lo[c]) && !l.hi[c].less(arc)
+}
+
+func (l *ringLister) near(share, ideal float64) bool {
+	tol, _ := l.p.goal.Tolerance.rat().Float64()
+	unit := float64(l.p.c.slackUnit(l.p.m))
+	return math.Abs(share-ideal) <= max(unit, tol*ideal+float64(l.p.goal.Slack)*unit)*(1+1e-9)
+}
+
+// visit keeps a ring, if it is balanced and new.
+func (l *ringLister) visit() {
+	x := shape{at: slices.Clone(l.at), class: slices.Clone(l.class)}
+	l.sort(&x)
+	key := keyOf(x.at) + string(x.class)
+	if !l.s.tiny && l.seen[key] {
+		return
+	}
+	if l.judged && !l.balanced(&x) {
+		return
+	}
+	l.seen[key] = true
+	x.moves = len(l.p.held)
+	for i, at := range x.at {
+		if k, ok := slices.BinarySearchFunc(l.p.held, at, Position.cmp); ok && l.s.class[l.member(k)] == int(x.class[i]) {
+			x.moves--
+		}
+	}
+	if l.s.thin && !l.s.tiny && l.p.m.size.float() > 1<<50 { // the same but for rounding
+		turn := keyOf(l.at[:1]) + string(l.class)
+		if i, ok := l.alike[turn]; ok {
+			if x.moves < l.out[i].moves {
+				l.out[i] = x
+			}
+			return
+		}
+		l.alike[turn] = len(l.out)
+	}
+	l.out = append(l.out, x)
+}
+
+func (l *ringLister) sort(x *shape) {
+	from := 0
+	for i := range x.at {
+		if x.at[i].less(x.at[from]) {
+			from = i
+		}
+	}
+	x.at = append(slices.Clone(x.at[from:]), x.at[:from]...)
+	x.class = append(slices.Clone(x.class[from:]), x.class[:from]...)
+}
+
+// balanced holds a ring to the judge of plans.
+func (l *ringLister) balanced(x *shape) bool {
+	m := l.p.m
+	var stored []amount
+	tokens := make([][]Position, len(m.ring.Nodes))
+	l.s.assign(x, func(member, seat int) { tokens[l.s.node[member]] = []Position{x.at[seat]} })
+	if l.free {
+		stored = make([]amount, len(m.ring.Nodes))
+		lay := m.newLayout(l.p.c.domain, tokens)
+		var buf []int32
+		for _, pl := range m.places {
+			if pl.domain != l.p.c.domain && pl.domain != everywhere {
+				continue
+			}
+			t := pl.terms(lay)
+			for i, right := range lay.pos {
+				w := pl.between(lay.pos[(i+len(lay.pos)-1)%len(lay.pos)], right)
+				buf, _ = pl.walk(m, lay, t, i, buf[:0])
+				for _, v := range buf {
+					stored[v] = stored[v].add(w)
+				}
+			}
+		}
+		if !l.roughly(stored) {
+			return false
+		}
+	}
+	return l.p.c.judge(m, l.p.goal, tokens, stored).balanced
+}
+
+// roughly spares the judge what is far from balanced.
+func (l *ringLister) roughly(stored []amount) bool {
+	total, weights := 0.0, 0.0
+	for k, v := range l.p.stay {
+		total += stored[v].float()
+		weights += float64(l.p.weight(k))
+	}
+	for k, v := range l.p.stay {
+		if !l.near(stored[v].float(), total*float64(l.p.weight(k))/weights) {
+			return false
+		}
+	}
+	return true
+}
