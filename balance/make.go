@@ -38,6 +38,8 @@ type work struct {
 	leaving []bool
 	vnodes  bool
 	circles []circle
+	band    float64 // part of the tolerance that vnodes are brought to
+	missed  float64 // the worst deviation of a plan that does not reach balance; 0: other reasons
 }
 
 func newWork(r *Ring, g Goal) (*work, error) {
@@ -321,6 +323,9 @@ func (w *work) finish(acts []act, s solution) (*Plan, error) {
 		return nil, err
 	}
 	if !v.Valid {
+		if !v.Balanced && v.Step == 0 {
+			w.missed = v.Ownership.Stats.After.Worst
+		}
 		return nil, &Impossible{fmt.Sprintf("the best plan found fails at step %d: %s", v.Step, v.Reason)}
 	}
 	p.Summary.Proof = s.proof

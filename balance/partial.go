@@ -20,10 +20,14 @@ func (w *work) partial() (*Plan, error) {
 		return nil, &Impossible{"joins and leaves need more moves or bytes than are allowed"}
 	}
 	var acts []act
-	if w.vnodes && err == nil {
+	switch {
+	case w.vnodes && err == nil:
 		acts = w.actsOf(p)
-	} else {
-		acts = w.greedy(len(w.m.ring.Nodes))
+	case goal.MovesMax > 0:
+		ways := w.fewMoves(goal.MovesMax)
+		acts = ways[len(ways)-1]
+	default:
+		acts = w.greedy(len(w.m.ring.Nodes), 2)
 	}
 	if goal.MovesMax > 0 {
 		acts = acts[:min(len(acts), goal.MovesMax)]
@@ -66,34 +70,93 @@ type arcEnd struct {
 	ideal float64
 }
 
-// greedy moves, again and again, the token whose move brings the arcs nearest
-// to their ideal, by the sum of squares: from the ends of the smallest arcs to
-// the middle of the largest, or to the middle between its neighbours.
-func (w *work) greedy(limit int) (out []act) {
-	for _, c := range w.planCircles() {
-		var ends []arcEnd
+// norms are how much more a large deviation counts than small ones when moves
+// are chosen: which serves best depends on how many are left.
+func norms() []float64 { return []float64{2, 8, 32} }
+
+// fewMoves finds for every number of moves up to limit, as far as moves help,
+// those after which the worst deviation is least.
+func (w *work) fewMoves(limit int) (ways [][]act) {
+	ways = append(ways, nil)
+	best := []float64{w.worst(newReplay(w.m))}
+	for _, norm := range norms() {
+		acts := w.greedy(limit, norm)
+		r := newReplay(w.m)
+		for i, a := range acts {
+			r.apply(a, nil)
+			worst := w.worst(r)
+			if k := i + 1; k == len(ways) {
+				ways, best = append(ways, acts[:k]), append(best, worst)
+			} else if worst < best[k] {
+				ways[k], best[k] = acts[:k], worst
+			}
+		}
+	}
+	for k := 1; k < len(ways); k++ { // what does not help is left out
+		if best[k] >= best[k-1] {
+			ways[k], best[k] = ways[k-1], best[k-1]
+		}
+	}
+	return ways
+}
+
+// worst is the worst deviation of any circle.
+func (w *work) worst(r *replay) (worst float64) {
+	for i := range w.circles {
+		worst = max(worst, w.circles[i].judge(w.m, &w.goal, r.tokens, r.stored).worst)
+	}
+	return worst
+}
+
+// proposal is the move that would help a circle most.
+type proposal struct {
+	end  int
+	to   Position
+	gain float64
+}
+
+// greedy moves, again and again, the token whose move brings the arcs of all
+// circles nearest to their ideal, by a norm of what they are off: from the ends
+// of the smallest arcs to the middle of the largest, or to the middle between
+// its neighbours.
+func (w *work) greedy(limit int, norm float64) (out []act) {
+	circles := w.planCircles()
+	ends, next := make([][]arcEnd, len(circles)), make([]proposal, len(circles))
+	for i, c := range circles {
 		weights := 0.0
 		for _, v := range c.nodes {
 			weights += float64(w.m.ring.Nodes[v].Weight.value())
 		}
 		for _, v := range c.nodes {
 			for _, t := range w.m.ring.Nodes[v].Tokens {
-				ends = append(ends, arcEnd{t, v, w.m.size.float() * float64(w.m.ring.Nodes[v].Weight.value()) / weights})
+				ends[i] = append(ends[i], arcEnd{t, v, w.m.size.float() * float64(w.m.ring.Nodes[v].Weight.value()) / weights})
 			}
 		}
-		for range limit {
-			slices.SortFunc(ends, func(a, b arcEnd) int { return a.at.cmp(b.at) })
-			i, to, ok := w.bestMove(ends)
-			if !ok || w.taken(to, out) {
-				break
+		next[i] = w.propose(ends[i], norm)
+	}
+	op := opMove
+	if w.vnodes {
+		op = opMoveToken
+	}
+	for len(out) < limit {
+		best := 0
+		for i := range next {
+			if next[i].gain > next[best].gain {
+				best = i
 			}
-			op := opMove
-			if w.vnodes {
-				op = opMoveToken
-			}
-			out = append(out, act{op: op, node: ends[i].node, gone: []Position{ends[i].at}, came: []Position{to}})
-			ends[i].at = to
 		}
+		move := next[best]
+		if move.gain <= 0 {
+			break
+		}
+		if w.taken(move.to, out) {
+			next[best].gain = 0
+			continue
+		}
+		e := &ends[best][move.end]
+		out = append(out, act{op: op, node: e.node, gone: []Position{e.at}, came: []Position{move.to}})
+		e.at = move.to
+		next[best] = w.propose(ends[best], norm)
 	}
 	return out
 }
@@ -117,29 +180,34 @@ func (w *work) taken(p Position, acts []act) bool {
 // greedyWidth is how many of the smallest and of the largest arcs are tried.
 const greedyWidth = 8
 
-func (w *work) bestMove(ends []arcEnd) (best int, to Position, ok bool) {
+// propose sorts the ends of a circle's arcs and finds the best move.
+func (w *work) propose(ends []arcEnd, norm float64) (best proposal) {
 	n := len(ends)
 	if n < 2 {
-		return 0, to, false
+		return best
 	}
+	slices.SortFunc(ends, func(a, b arcEnd) int { return a.at.cmp(b.at) })
 	arc := func(i int) float64 {
 		return after(ends[(i+n-1)%n].at, ends[i%n].at, w.m.size).float()
 	}
-	off := func(width float64, i int) float64 { d := width - ends[i%n].ideal; return d * d }
+	off := func(width float64, i int) float64 { return math.Pow(abs(width/ends[i%n].ideal-1), norm) }
 	byMerged, byWidth := make([]int, n), make([]int, n)
 	for i := range n {
 		byMerged[i], byWidth[i] = i, i
 	}
 	slices.SortFunc(byMerged, func(a, b int) int { return compareFloat(arc(a)+arc(a+1), arc(b)+arc(b+1)) })
 	slices.SortFunc(byWidth, func(a, b int) int { return compareFloat(arc(b), arc(a)) })
-	most := 1e-9 * w.m.size.float() * w.m.size.float() / float64(n*n)
+	least := math.Pow(1e-9, norm/2) // less is no gain
+	consider := func(i int, to Position, gain float64) {
+		if gain > max(least, best.gain) && to != ends[i].at {
+			best = proposal{i, to, gain}
+		}
+	}
 	for i := range n { // between its neighbours
 		both := arc(i) + arc(i+1)
 		share := ends[i].ideal / (ends[i].ideal + ends[(i+1)%n].ideal)
 		gain := off(arc(i), i) + off(arc(i+1), i+1) - off(both*share, i) - off(both*(1-share), i+1)
-		if p := advance(ends[(i+n-1)%n].at, positionOfFloat(both*share), w.m.size); gain > most && p != ends[i].at {
-			best, to, most, ok = i, p, gain, true
-		}
+		consider(i, advance(ends[(i+n-1)%n].at, positionOfFloat(both*share), w.m.size), gain)
 	}
 	for _, i := range byMerged[:min(n, greedyWidth)] {
 		for _, j := range byWidth[:min(n, greedyWidth)] {
@@ -149,29 +217,33 @@ func (w *work) bestMove(ends []arcEnd) (best int, to Position, ok bool) {
 			share := ends[i].ideal / (ends[i].ideal + ends[j].ideal)
 			gain := off(arc(i), i) + off(arc(i+1), i+1) - off(arc(i)+arc(i+1), i+1) +
 				off(arc(j), j) - off(arc(j)*share, i) - off(arc(j)*(1-share), j)
-			if gain > most {
-				best, to, most, ok = i, advance(ends[(j+n-1)%n].at, positionOfFloat(arc(j)*share), w.m.size), gain, true
-			}
+			consider(i, advance(ends[(j+n-1)%n].at, positionOfFloat(arc(j)*share), w.m.size), gain)
 		}
 	}
-	return best, to, ok
+	return best
 }
 
 // frontier adds to a plan what fewer moves buy.
 func (w *work) frontier(p *Plan) {
 	full := Point{Moves: p.Summary.Moves, Bytes: p.Summary.Bytes, Worst: p.Ownership.Stats.After.Worst, RackScore: p.Summary.RackScore}
-	var acts []act
+	ways := [][]act{nil}
 	switch {
 	case len(w.goal.Join)+len(w.goal.Leave) > 0:
 	case w.vnodes:
-		acts = w.actsOf(p)
+		acts := w.actsOf(p)
+		for k := range acts {
+			ways = append(ways, acts[:k+1])
+		}
 	default:
-		acts = w.greedy(w.goal.Frontier)
+		ways = w.fewMoves(w.goal.Frontier)
 	}
-	for k := 0; k <= min(len(acts), w.goal.Frontier) && k < full.Moves; k++ {
+	for k := 0; k < len(ways) && k <= w.goal.Frontier && k < full.Moves; k++ {
+		if len(ways[k]) < k {
+			continue // one move more buys nothing
+		}
 		g := w.goal
 		g.MovesMax = max(1, k)
-		part, v, err := build(w.ring, g, acts[:k], w.m)
+		part, v, err := build(w.ring, g, ways[k], w.m)
 		if err != nil || !v.Valid {
 			break
 		}

@@ -40,7 +40,7 @@ const (
 	smallMembers   = 8
 	smallTokens    = 64 // all places of a ring that has no more are looked at
 	smallShapes    = 60000
-	smallStates    = 100000
+	smallStates    = 500000
 	smallPositions = 64 // that a search may use: a word of bits
 	smallDetours   = 2  // moves above the fewest that are tried
 )

@@ -277,7 +277,7 @@ func (g *smallGround) search(limit float64) outcome {
 		if g.there(&node.state) {
 			return outcome{bytes: node.bytes, moves: node.moves, found: true, acts: g.acts(node)}
 		}
-		if g.s.states++; g.s.states > smallStates {
+		if g.s.states > smallStates {
 			break
 		}
 		g.expand(node, func(next *smallNode) {
@@ -366,6 +366,7 @@ func (g *smallGround) step(n *smallNode, member, to int, visit func(*smallNode))
 	if next.moves+left > g.budget {
 		return
 	}
+	g.s.states++
 	next.holds = make([]uint64, len(n.holds))
 	g.holdings(&next.state, next.holds)
 	next.bytes = n.bytes

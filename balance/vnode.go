@@ -1,13 +1,52 @@
 package balance
 
 import (
+	"fmt"
 	"math"
 	"slices"
+	"strconv"
 )
 
-// tokenMoves plans for nodes of many tokens: joiners get theirs, leavers go, and
-// then single tokens shift until everybody is within the tolerance.
+// bandParts are the parts of the tolerance that are aimed at when the whole of
+// it is just missed: other shifts come first then.
+func bandParts() []float64 { return []float64{0.8, 0.5, 0.2} }
+
+// reachTries is how often a tolerance is widened to tell one that works.
+const reachTries = 4
+
+// tokenMoves plans for nodes of many tokens. Where no plan reaches the
+// tolerance, the error names one that does.
 func (w *work) tokenMoves() (*Plan, error) {
+	plan, err := w.tokenMovesTo(1)
+	if err == nil || w.missed == 0 {
+		return plan, err
+	}
+	least := w.missed
+	for _, part := range bandParts() {
+		if closer, failed := w.tokenMovesTo(part); failed == nil {
+			return closer, nil
+		}
+		least = min(least, w.missed)
+	}
+	goal := w.goal
+	defer func() { w.goal = goal }()
+	for range reachTries {
+		least = math.Ceil(least*1.01*1e4) / 1e4
+		if least >= 1 {
+			break
+		}
+		w.goal.Tolerance = Decimal(strconv.FormatFloat(least, 'f', 4, 64))
+		if _, failed := w.tokenMovesTo(1); failed == nil {
+			return nil, &Impossible{fmt.Sprintf("no moves of tokens were found that reach tolerance %s; %s (%.2f %%) can be reached", goal.Tolerance, w.goal.Tolerance, 100*least)}
+		}
+	}
+	return nil, err
+}
+
+// tokenMovesTo lets joiners get their tokens, leavers go, and then shifts single
+// tokens until everybody is within that part of the tolerance.
+func (w *work) tokenMovesTo(part float64) (*Plan, error) {
+	w.missed, w.band = 0, 1
 	var acts []act
 	tokens := make([][]Position, len(w.m.ring.Nodes))
 	for v := range tokens {
@@ -29,7 +68,9 @@ func (w *work) tokenMoves() (*Plan, error) {
 	}
 	bound := 0.0
 	for i := range w.circles {
+		w.band = 1
 		bound += w.shifterFor(&w.circles[i], tokens).bytesBound()
+		w.band = part
 		acts = append(acts, w.evenOut(&w.circles[i], tokens)...)
 	}
 	acts = w.fold(acts)
@@ -147,6 +188,7 @@ func (w *work) shifterFor(c *circle, tokens [][]Position) *shifter {
 		weights += float64(w.m.ring.Nodes[v].Weight.value())
 	}
 	tol, _ := w.goal.Tolerance.rat().Float64()
+	tol *= w.band
 	slack := float64(w.goal.Slack) * float64(c.slackUnit(w.m))
 	for v := range s.held {
 		s.lo[v], s.hi[v] = math.Inf(-1), math.Inf(1)
