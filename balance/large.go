@@ -47,8 +47,13 @@ func (p *problem) solveLarge() solution {
 	case s.bound0:
 	case p.freeTargets():
 		s.bound = p.lacking(&was)
-	case len(rotations) >= p.rotationsLimit():
+	case !p.axis.plain && len(p.places) > 1:
+		s.bound = p.lacking(&was)
+	case len(rotations) >= p.rotationsLimit() || !p.axis.plain:
 		s.bound = p.boundOverRotations(&was, p.boundSamples())
+	}
+	if !s.bound0 && !p.freeTargets() {
+		s.bound = max(0, s.bound-p.drift(&was))
 	}
 	if !s.bound0 && s.bytes <= s.bound*(1+1e-9) {
 		s.proof = ProofBound
@@ -90,7 +95,7 @@ func (p *problem) slotsDecide() bool {
 
 // freeTargets tells that the free slots are not bound to their places.
 func (p *problem) freeTargets() bool {
-	return p.goal.Tolerance.rat().Sign() > 0 || p.goal.Slack > 0 || !p.axis.plain
+	return p.goal.Tolerance.rat().Sign() > 0 || p.goal.Slack > 0
 }
 
 func (p *problem) newTarget(at []Position, kept []int) target {
@@ -127,7 +132,11 @@ func (p *problem) newTarget(at []Position, kept []int) target {
 // promise matches movers to free slots for the most kept, and bounds the bytes.
 func (p *problem) promise(t *target, was *intervals) {
 	will := p.intervalsOf(t.at)
-	edges := p.edges(t.movers, t.free, was, &will)
+	p.promiseIn(t, was, &will)
+}
+
+func (p *problem) promiseIn(t *target, was, will *intervals) {
+	edges := p.edges(t.movers, t.free, was, will)
 	match, most := auction(edges, len(t.free))
 	t.match = match
 	for k, pl := range p.places {
@@ -135,7 +144,7 @@ func (p *problem) promise(t *target, was *intervals) {
 	}
 	for slot, member := range t.kept {
 		if member >= 0 {
-			t.net -= was.overlap(member, &will, slot)
+			t.net -= was.overlap(member, will, slot)
 		}
 	}
 	t.net = max(0, t.net-most)
@@ -261,10 +270,20 @@ func countMoves(acts []act) (n int) {
 
 // boundSamples is at how many rotations a bound over all of them is worked out.
 func (p *problem) boundSamples() int {
-	if p.slots() > sizeHuge {
+	if n := p.slots(); n > sizeHuge || n > sizeMany && !p.axis.plain {
 		return 48
 	}
 	return 200
+}
+
+// drift is what the rounding of arcs may put slots off those of a rotation: it
+// counts on rings of few tokens only.
+func (p *problem) drift(was *intervals) (sum float64) {
+	n := float64(p.slots())
+	for _, total := range was.total {
+		sum += n * n * total * p.hi.sub(p.lo).float() / p.axis.size.float()
+	}
+	return sum
 }
 
 // boundOverRotations proves what any rotation streams: one between two that are
@@ -272,15 +291,14 @@ func (p *problem) boundSamples() int {
 func (p *problem) boundOverRotations(was *intervals, samples int) float64 {
 	n := p.slots()
 	least := make([]float64, samples)
-	step := p.axis.size.fraction(1, uint64(n))
 	p.each(samples, func(i int) {
-		at := p.evenFrom(step.fraction(uint64(2*i+1), uint64(2*samples)))
-		kept := make([]int, n)
-		for k := range kept {
-			kept[k] = -1
+		t := target{at: make([]Position, n)}
+		for k := range n {
+			t.kept, t.free = append(t.kept, -1), append(t.free, k)
+			t.movers = append(t.movers, k)
 		}
-		t := p.newTarget(at, kept)
-		p.promise(&t, was)
+		will := p.turned(was, float64(2*i+1)/float64(2*samples))
+		p.promiseIn(&t, was, &will)
 		least[i] = t.net
 	})
 	shift := 0.0
@@ -307,4 +325,20 @@ func (p *problem) lacking(was *intervals) (sum float64) {
 		sum += max(0, need)
 	}
 	return sum
+}
+
+// turned is the even ring so many arcs from the start. All places grow alike
+// along the ring: there is one, or data is even.
+func (p *problem) turned(was *intervals, arcs float64) (out intervals) {
+	n := p.slots()
+	for k, pl := range p.places {
+		arc := was.total[k] / float64(n)
+		begin, end := make([]float64, n), make([]float64, n)
+		for i := range n {
+			end[i] = arc * (float64(i) + arcs)
+			begin[i] = end[i] - arc*float64(min(pl.factor, n))
+		}
+		out.total, out.begin, out.end = append(out.total, was.total[k]), append(out.begin, begin), append(out.end, end)
+	}
+	return out
 }

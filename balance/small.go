@@ -37,10 +37,10 @@ type smallClass struct {
 
 // Bounds of the search; what is larger is for the heuristics.
 const (
-	smallMembers   = 8
+	smallMembers   = 12
 	smallTokens    = 64 // all places of a ring that has no more are looked at
-	smallShapes    = 60000
-	smallStates    = 500000
+	smallShapes    = 10000
+	smallStates    = 100000
 	smallPositions = 64 // that a search may use: a word of bits
 	smallDetours   = 2  // moves above the fewest that are tried
 )

@@ -224,29 +224,60 @@ func (g *smallGround) rest(state *smallState, holds []uint64) (sum float64) {
 	return sum
 }
 
-// match is the least that members lack in seats, over all ways to seat them.
-func (g *smallGround) match(members, free []int, holds []uint64) float64 {
-	var least [1 << smallMembers]float64
-	for set := 1; set < 1<<len(free); set++ {
-		least[set] = math.Inf(1)
-	}
-	for k, member := range members {
-		var lacks [smallMembers]float64
+// match is the least that members lack in seats, over all ways to seat them:
+// the assignment problem, by shortest augmenting paths (Kuhn, Munkres).
+func (g *smallGround) match(members, free []int, holds []uint64) (sum float64) {
+	const most = smallMembers + 1
+	var lacks [most][most]float64
+	for i, member := range members {
 		for j, t := range free {
-			lacks[j] = g.lacks(member, t, holds)
+			lacks[i+1][j+1] = g.lacks(member, t, holds)
 		}
-		for set := range 1 << len(free) {
-			if bits.OnesCount(uint(set)) != k+1 {
-				continue
-			}
-			for j := range free {
-				if set&(1<<j) != 0 {
-					least[set] = min(least[set], least[set&^(1<<j)]+lacks[j])
+	}
+	n := len(members)
+	var row, col [most]float64
+	var owner, way [most]int
+	for i := 1; i <= n; i++ {
+		var least [most]float64
+		var used [most]bool
+		for j := range n + 1 {
+			least[j] = math.Inf(1)
+		}
+		owner[0] = i
+		at := 0
+		for owner[at] != 0 {
+			used[at] = true
+			next, delta := 0, math.Inf(1)
+			for j := 1; j <= n; j++ {
+				if used[j] {
+					continue
+				}
+				if d := lacks[owner[at]][j] - row[owner[at]] - col[j]; d < least[j] {
+					least[j], way[j] = d, at
+				}
+				if least[j] < delta {
+					delta, next = least[j], j
 				}
 			}
+			for j := range n + 1 {
+				if used[j] {
+					row[owner[j]] += delta
+					col[j] -= delta
+				} else {
+					least[j] -= delta
+				}
+			}
+			at = next
+		}
+		for at != 0 {
+			owner[at] = owner[way[at]]
+			at = way[at]
 		}
 	}
-	return least[1<<len(free)-1]
+	for j := 1; j <= n; j++ {
+		sum += lacks[owner[j]][j]
+	}
+	return sum
 }
 
 // lacks is what a member stores in a seat and does not have.
