@@ -35,6 +35,16 @@ func (p *problem) solveLarge() solution {
 	tries := min(len(targets), p.tries())
 	found := make([]outcome, tries)
 	p.each(tries, func(i int) { found[i] = p.follow(&targets[i]) })
+	slices.SortStableFunc(found, func(a, b outcome) int { return compareFloat(a.bytes, b.bytes) })
+	p.each(min(tries, polished), func(i int) {
+		if len(p.held) == 0 || !found[i].found {
+			return
+		}
+		if acts, saved := p.polish(found[i].acts); saved > 0 {
+			found[i].acts, found[i].bytes = acts, found[i].bytes-saved
+			found[i].score = p.scoreAfter(acts)
+		}
+	})
 	var best outcome
 	for i := range found {
 		if found[i].less(&best, p.goal.Objective) {
@@ -60,6 +70,9 @@ func (p *problem) solveLarge() solution {
 	}
 	return s
 }
+
+// polished is how many of the best ways are worked over.
+const polished = 6
 
 // Sizes from which less is tried, so that 10,000 nodes take seconds.
 const (
