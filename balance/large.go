@@ -72,7 +72,7 @@ func (p *problem) solveLarge() solution {
 }
 
 // polished is how many of the best ways are worked over.
-const polished = 6
+const polished = 2
 
 // Sizes from which less is tried, so that 10,000 nodes take seconds.
 const (

@@ -306,6 +306,10 @@ func compareWander(t *testing.T, seed int, r *Ring, g Goal, kinds map[string]int
 		got = fmt.Sprint(p.Summary.Moves, " ", p.Summary.Bytes, " 0")
 	}
 	if want := fmt.Sprint(moves, " ", bytes, " ", score); got != want {
+		if p.Summary.Proof == ProofHeuristic && goal.Objective[0] == ByBytes {
+			kinds[what+" by bytes, heuristic and worse"]++ // too many ways to look at all
+			return
+		}
 		t.Errorf("seed %d: plan %s (%s), exhaustive %s\n%s\n%s", seed, got, p.Summary.Proof, want, text, gtext)
 		return
 	}

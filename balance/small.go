@@ -23,6 +23,7 @@ type small struct {
 	thin     bool // rings that differ by the rounding of their arcs count once
 	collided bool // ends were left out: two circles want the same token
 	states   int  // looked at
+	most     int  // of them
 	rackIx   []uint8
 	fewest   []int // by circle: moves
 }
@@ -41,8 +42,10 @@ const (
 	smallTokens    = 64 // all places of a ring that has no more are looked at
 	smallShapes    = 10000
 	smallStates    = 100000
-	smallPositions = 64 // that a search may use: a word of bits
-	smallDetours   = 2  // moves above the fewest that are tried
+	tinyShapes     = 60000
+	tinyStates     = 2000000 // the same on a ring of few tokens, where nodes may wait anywhere
+	smallPositions = 64      // that a search may use: a word of bits
+	smallDetours   = 2       // moves above the fewest that are tried
 )
 
 // shape is an end: which class sits where.
@@ -58,7 +61,10 @@ type shape struct {
 // be sure, or there is none.
 func (w *work) solveSmall() (best outcome, ok bool) {
 	s := &small{w: w, thin: true}
-	s.tiny = !At(smallTokens).less(w.m.size)
+	s.tiny, s.most = !At(smallTokens).less(w.m.size), smallStates
+	if s.tiny {
+		s.most = tinyStates
+	}
 	s.byMoves = slices.Index(w.goal.Objective, ByMoves) < slices.Index(w.goal.Objective, ByBytes)
 	circles := w.planCircles()
 	if w.m.nodesIn(circles, w.leaving) > smallMembers {
@@ -151,7 +157,7 @@ func (s *small) shapes() (out []shape, ok bool) {
 		product *= float64(len(lists[i]))
 		s.fewest = append(s.fewest, slices.MinFunc(lists[i], func(a, b shape) int { return a.moves - b.moves }).moves)
 	}
-	if product > smallShapes {
+	if product > smallShapes && !s.tiny || product > tinyShapes {
 		return nil, false
 	}
 	s.put(lists, shape{}, &out)
@@ -225,8 +231,8 @@ func (s *small) best(shapes []shape) (best outcome, sure bool) {
 				n = len(shapes)
 			}
 		}
-		if best = s.bestOf(shapes[:n]); best.found || s.states > smallStates {
-			return best, s.states <= smallStates && (s.tiny || s.sureOf(&best))
+		if best = s.bestOf(shapes[:n]); best.found || s.states > s.most {
+			return best, s.states <= s.most && (s.tiny || s.sureOf(&best))
 		}
 		shapes = shapes[n:]
 	}
@@ -265,7 +271,7 @@ func (s *small) try(x *shape, moves int, best *outcome) {
 	} else if best.found && x.score == best.score {
 		limit = best.bytes
 	}
-	if s.states > smallStates || x.bound > limit*(1+1e-12) {
+	if s.states > s.most || x.bound > limit*(1+1e-12) {
 		return
 	}
 	g := s.ground(x, !s.byMoves || moves > x.moves)

@@ -292,7 +292,7 @@ func (g *smallGround) lacks(member, seat int, holds []uint64) (sum float64) {
 // search finds the way that streams least, of those the one of fewest moves.
 func (g *smallGround) search(limit float64) outcome {
 	if len(g.at) > smallPositions-1 && !(g.s.tiny && len(g.at) == smallPositions) {
-		g.s.states = smallStates + 1 // too large to be sure
+		g.s.states = g.s.most + 1 // too large to be sure
 		return outcome{}
 	}
 	first := &smallNode{state: g.start, holds: make([]uint64, len(g.width)*len(g.s.node))}
@@ -308,7 +308,7 @@ func (g *smallGround) search(limit float64) outcome {
 		if g.there(&node.state) {
 			return outcome{bytes: node.bytes, moves: node.moves, found: true, acts: g.acts(node)}
 		}
-		if g.s.states > smallStates {
+		if g.s.states > g.s.most {
 			break
 		}
 		g.expand(node, func(next *smallNode) {
