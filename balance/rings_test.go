@@ -79,6 +79,9 @@ func (w *parade) finish(key string, todo uint32, target [][]int) [2]int {
 	return best
 }
 
+// noPlan are the moves where there is no end.
+const noPlan = 1 << 20
+
 func (w *parade) best(tol float64) (moves int, best [2]int) {
 	groups := slices.Max(w.group) + 1
 	sizes := make([]int, groups)
@@ -93,7 +96,7 @@ func (w *parade) best(tol float64) (moves int, best [2]int) {
 	for _, n := range w.s.nodes {
 		start += string([]byte{byte(n.tokens[0])})
 	}
-	moves = 1 << 20
+	moves = noPlan
 	var each func(g int, target [][]int)
 	each = func(g int, target [][]int) {
 		if g < groups {
@@ -143,6 +146,11 @@ func scaled(r *Ring, times uint64) *Ring {
 	return out
 }
 
+// beside tells that circles want the same tokens, and the plan gives way.
+func beside(p *Plan) bool {
+	return strings.Contains(strings.Join(p.Warnings, " "), "tokens beside")
+}
+
 func compareScaled(t *testing.T, seed int, r *Ring, g Goal, p *Plan) {
 	t.Helper()
 	racks := map[string]uint64{}
@@ -163,8 +171,8 @@ func compareScaled(t *testing.T, seed int, r *Ring, g Goal, p *Plan) {
 			t.Errorf("seed %d: %d times: %v", seed, times, err)
 			continue
 		}
-		if got.Summary.Moves < p.Summary.Moves && strings.Contains(strings.Join(got.Warnings, " "), "tokens beside") {
-			continue // two racks want a token: on the small ring that is another move
+		if beside(got) && got.Summary.Moves <= p.Summary.Moves {
+			continue // two racks want a token: on the small ring that is another plan
 		}
 		want := p.Summary.Bytes.Float() * float64(times)
 		if got.Summary.Moves != p.Summary.Moves || !near(got.Summary.Bytes.Float(), want) || got.Summary.RackScore != p.Summary.RackScore {
@@ -209,7 +217,10 @@ func TestPlanAgainstParade(t *testing.T) {
 		want := fmt.Sprint(moves, " ", strconv.Itoa(best[0]), " ", best[1])
 		got := fmt.Sprint(p.Summary.Moves, " ", p.Summary.Bytes, " ", p.Summary.RackScore)
 		what := fmt.Sprint(g.Mode, " ", n, " tolerance ", tol > 0, " ", p.Summary.Proof)
-		if got != want {
+		switch {
+		case moves == noPlan && beside(p): // no balanced rings of the racks go together
+			what += ", a token beside"
+		case got != want:
 			what += " differs"
 			text, _ := json.Marshal(r)
 			t.Errorf("seed %d: plan %s (%s), exhaustive %s: %s", seed, got, p.Summary.Proof, want, text)
