@@ -6,8 +6,6 @@ import (
 	"context"
 	"net"
 	"testing"
-
-	"helenus"
 )
 
 type tcp struct{}
@@ -72,7 +70,7 @@ func (s *signal) Answered(c *Call) { s.done <- c.Err }
 // either side.
 func TestNoAllocations(t *testing.T) {
 	a, b := loopback(t)
-	for name, to := range map[string]Target{"remote": b, "local": a.self, "address": {Addr: helenus.Endpoint(b.Addr)}} {
+	for name, to := range map[string]Target{"remote": b, "local": a.self, "address": {Addr: b.Addr}} {
 		s := &signal{done: make(chan error, 1)}
 		request := &text{make([]byte, 200)}
 		one := func() {
