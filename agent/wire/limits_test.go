@@ -93,6 +93,9 @@ func TestSlowReader(t *testing.T) {
 				t.Fatalf("ended %d times", n)
 			}
 		}
+		if u := a.budget.Used(); u > int64(limit-100<<10) {
+			t.Errorf("all calls are over, and %d bytes are charged", u)
+		}
 		a.net.stall(a.self.Addr.Addr(), b.self.Addr.Addr(), false)
 		time.Sleep(time.Second)
 		// What had not left when its callers gave up is not sent any more.
@@ -183,5 +186,55 @@ func TestInFlightMax(t *testing.T) {
 		w := a.ask(b.self, verbEcho, nil, 0) // b still holds three
 		time.Sleep(10 * time.Millisecond)
 		w.want(t, Overloaded)
+	})
+}
+
+// TestManyLargeAnswers: a peer that takes its answers gets them all, though
+// those of one round are more than may wait.
+func TestManyLargeAnswers(t *testing.T) {
+	two(t, func(o *Options) { o.PeerBytes = 1 << 20 }, func(a, b *node) {
+		a.ask(b.self, verbBig, nil, 0)
+		time.Sleep(10 * time.Millisecond)
+		var ws []*waiter
+		for range 60 {
+			ws = append(ws, a.ask(b.self, verbBig, make([]byte, 100), 0))
+		}
+		time.Sleep(5 * time.Second)
+		for _, w := range ws {
+			w.want(t, 0)
+		}
+	})
+}
+
+// TestFloodOfRefusals: while an answer is not taken, what the reader answers
+// itself does not gather either.
+func TestFloodOfRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fn := newFakeNet(0)
+		limit := 1 << 20
+		b := start(t, fn, 2, func(o *Options) { o.PeerBytes = limit })
+		synctest.Wait()
+		nc := raw(t, fn, b)
+		_, _ = nc.Write(appendHello(nil, &hello{min: 1, max: 1, lane: Small, cluster: testCluster, from: target(9).ID}))
+		_, _ = nc.Write(appendFrame(nil, header{kind: kindRequest, verb: verbPark, arg: 1e9}, nil))
+		synctest.Wait()
+		b.unpark()[0].Reply(&text{noise(limit / 2)}) // written by the writer, not the reader
+		unknown := appendFrame(nil, header{kind: kindRequest, verb: 999, arg: 1e9}, nil)
+		flood := make(chan struct{})
+		go func() {
+			defer close(flood)
+			for range 100000 {
+				if _, err := nc.Write(unknown); err != nil {
+					return
+				}
+			}
+		}()
+		time.Sleep(time.Second)
+		if u := b.budget.Used(); u < int64(limit) || u > int64(2*limit) {
+			t.Errorf("%d bytes are charged with a bound of %d", u, limit)
+		}
+		_ = nc.Close()
+		<-flood
+		b.end(t)
 	})
 }
