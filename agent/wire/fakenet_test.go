@@ -266,3 +266,16 @@ func (c *fakeConn) SetWriteDeadline(t time.Time) error {
 	c.out.deadline(&c.out.writeBy, t)
 	return nil
 }
+
+// taken is how many bytes were written so far.
+func (p *pipe) taken() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.received
+}
+
+func (n *fakeNet) connections() []*fakeConn {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.conns
+}

@@ -97,6 +97,7 @@ func TestBackoff(t *testing.T) {
 		if n := fn.dialCount(); n < 15 || n > 32 {
 			t.Errorf("%d attempts in two minutes", n)
 		}
+		synctest.Wait()
 		equal := 0
 		for i := 9; i < len(fn.dials); i++ {
 			if fn.dials[i].Sub(fn.dials[i-1]) == fn.dials[i-1].Sub(fn.dials[i-2]) {

@@ -69,14 +69,14 @@ func TestCompression(t *testing.T) {
 		two(t, func(o *Options) { o.NoCompression = plain }, func(a, b *node) {
 			a.ask(b.self, verbEcho, nil, 0) // what goes before the hello is never compressed
 			time.Sleep(100 * time.Millisecond)
-			sent := a.net.conns[0].out.received
+			sent := a.net.connections()[0].out.taken()
 			w := a.ask(b.self, verbEcho, bytes.Repeat([]byte("abcd"), 10<<10), 0)
 			time.Sleep(100 * time.Millisecond)
 			w.want(t, 0)
 			if len(w.body) != 40<<10 || string(w.body[len(w.body)-4:]) != "abcd" {
 				t.Fatalf("%d bytes came back", len(w.body))
 			}
-			if took := a.net.conns[0].out.received - sent; (took < 4<<10) == plain {
+			if took := a.net.connections()[0].out.taken() - sent; (took < 4<<10) == plain {
 				t.Errorf("NoCompression %v: %d bytes for 40 KiB", plain, took)
 			}
 			noisy := noise(20 << 10)
@@ -100,8 +100,8 @@ func TestLanes(t *testing.T) {
 		if n := b.Facts().Inbound; n != 3 {
 			t.Fatalf("%d connections for three lanes", n)
 		}
-		for _, c := range a.net.conns {
-			if c.out.received > 4<<10 {
+		for _, c := range a.net.connections() {
+			if c.out.taken() > 4<<10 {
 				t.Fatal("much was sent already")
 			}
 		}
