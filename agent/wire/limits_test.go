@@ -218,7 +218,8 @@ func TestFloodOfRefusals(t *testing.T) {
 		_, _ = nc.Write(appendHello(nil, &hello{min: 1, max: 1, lane: Small, cluster: testCluster, from: target(9).ID}))
 		_, _ = nc.Write(appendFrame(nil, header{kind: kindRequest, verb: verbPark, arg: 1e9}, nil))
 		synctest.Wait()
-		b.unpark()[0].Reply(&text{noise(limit / 2)}) // written by the writer, not the reader
+		b.unpark()[0].Reply(&text{noise(limit / 2)})
+		synctest.Wait() // until the writer is at it, and not the reader, which would then stop by itself
 		unknown := appendFrame(nil, header{kind: kindRequest, verb: 999, arg: 1e9}, nil)
 		flood := make(chan struct{})
 		go func() {
