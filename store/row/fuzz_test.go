@@ -3,7 +3,6 @@ package row
 import (
 	"bytes"
 	"math/rand/v2"
-	"reflect"
 	"testing"
 
 	"helenus/internal/cql/schema"
@@ -86,14 +85,14 @@ func checkAppendRow(t *testing.T, table *schema.Table, u *Update) {
 				continue
 			}
 			copied := u.AppendRow([]byte("before"), form)
-			var s, want Scratch
+			var s Scratch
 			got, rest, err := e.Read(copied[len("before"):], &s)
 			if err != nil || len(rest) > 0 {
 				t.Fatalf("form %d of %x: %v, %d bytes more", form, copied, err, len(rest))
 			}
-			made, _, err := e.Read(e.AppendRow(nil, un.Row), &want)
-			if err != nil || !reflect.DeepEqual(got.Row, made.Row) {
-				t.Fatalf("form %d: copied\n%+v\nmade\n%+v: %v", form, got.Row, made.Row, err)
+			// What an update says in more bytes than it needs, memory may keep so.
+			if a, b := e.AppendRow(nil, got.Row), e.AppendRow(nil, un.Row); !bytes.Equal(a, b) {
+				t.Fatalf("form %d: copied\n%+v\nmade\n%+v", form, got.Row, un.Row)
 			}
 		}
 	}
