@@ -103,6 +103,9 @@ func (p *Response) result(r *reader, v Version) {
 	}
 }
 
+// columnsMax bounds the columns of a row: who reads it makes room for them.
+const columnsMax = 1 << 16
+
 func (rows *Rows) decode(r *reader) {
 	flags := r.i32()
 	rows.Width = int(r.i32())
@@ -118,10 +121,10 @@ func (rows *Rows) decode(r *reader) {
 	rows.Count = int(r.i32())
 	// A row takes at least four bytes a column; a row without columns, which no
 	// server sends, could repeat for ever.
-	if rows.Width < 1 || rows.Width > 1<<16 {
-		if rows.Count != 0 || rows.Width < 0 {
-			r.fail("Invalid count %d of columns", rows.Width)
-		}
+	if rows.Width < 0 || rows.Width > columnsMax || (rows.Width == 0 && rows.Count != 0) {
+		r.fail("Invalid count %d of columns", rows.Width)
+	}
+	if rows.Width == 0 {
 		return
 	}
 	r.count(rows.Count, 4*rows.Width, "rows")
