@@ -35,13 +35,11 @@ func (s *Store) Read(c *row.Command, mode ReadMode) (row.Partitions, error) {
 	s.stats.Reads.Add(1)
 	if c.Keys == nil {
 		r := &scanReading{reading: reading{t: t, c: c, v: v, mode: mode}}
-		r.plan(c.Table)
 		r.scan()
 		return r, nil
 	}
 	r := s.keyReadings.Get().(*keyReading)
 	r.t, r.c, r.v, r.mode = t, c, v, mode
-	r.plan(c.Table)
 	return r, nil
 }
 
@@ -93,6 +91,7 @@ func (r *reading) getFromFiles(k row.Key) error {
 	if len(r.v.files) == 0 {
 		return nil
 	}
+	r.plan(r.c.Table)
 	r.hash = sstable.HashKey(k.Bytes)
 	r.founds = r.founds[:0]
 	looked, upTo := 0, int64(math.MinInt64)
