@@ -3,9 +3,9 @@ package balance
 import (
 	"fmt"
 	"math/rand/v2"
-	"syscall"
 	"testing"
-	"time"
+
+	"helenus/internal/cputime"
 )
 
 // bigRing is a Murmur3 ring of random single tokens, or nearly even ones.
@@ -31,18 +31,9 @@ func bigRing(tb testing.TB, nodes, tokens, racks, rf int, jitter float64) *Ring 
 	return r
 }
 
-// cpuTime is what this process has used: on a shared machine the clock tells less.
-func cpuTime(b *testing.B) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 func reportCPU(b *testing.B) func() {
-	start := cpuTime(b)
-	return func() { b.ReportMetric((cpuTime(b)-start).Seconds()/float64(b.N), "cpu-s/op") }
+	start := cputime.Process(b)
+	return func() { b.ReportMetric((cputime.Process(b)-start).Seconds()/float64(b.N), "cpu-s/op") }
 }
 
 func benchPlan(b *testing.B, r *Ring, g Goal) {

@@ -5,11 +5,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
-	"syscall"
 	"testing"
 	"time"
 
 	"helenus/internal/budget"
+	"helenus/internal/cputime"
 	"helenus/internal/cql/schema"
 	"helenus/internal/token"
 	"helenus/store"
@@ -216,11 +216,11 @@ func BenchmarkRead(b *testing.B) {
 		w := newWarmedRows(b, vfs.NewMem(), "", commitlog.Options{Mode: commitlog.Periodic, Period: time.Hour}, rows)
 		run := func(b *testing.B) {
 			b.ReportAllocs()
-			before := cpuTime(b)
+			before := cputime.Process(b)
 			for i := 0; b.Loop(); i++ {
 				w.read(i * 7919) // a prime: each row in turn, not the next one
 			}
-			b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op")
+			b.ReportMetric(float64(cputime.Process(b)-before)/float64(b.N), "cpu-ns/op")
 		}
 		b.Run(fmt.Sprintf("memtable/%d", rows), run)
 		if err := w.store.Flush(context.Background(), w.def.ID); err != nil {
@@ -231,15 +231,4 @@ func BenchmarkRead(b *testing.B) {
 		}
 		b.Run(fmt.Sprintf("file/%d", rows), run)
 	}
-}
-
-// cpuTime is what the process has used: on a busy machine it holds better than
-// the clock on the wall.
-func cpuTime(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

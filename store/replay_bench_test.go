@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"helenus/internal/cputime"
 	"helenus/store/commitlog"
 	"helenus/store/vfs"
 )
@@ -22,9 +23,9 @@ func BenchmarkReplay(b *testing.B) {
 		if err := w.store.Close(); err != nil {
 			b.Fatal(err)
 		}
-		before := cpuTime(b)
+		before := cputime.Process(b)
 		w.reopen(vfs.NewReal(), dir)
-		used += cpuTime(b) - before
+		used += cputime.Process(b) - before
 	}
 	b.ReportMetric(float64(bytes)*float64(b.N)/1e6/used.Seconds(), "MB/cpu-s")
 	w.read(7)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"helenus/internal/cputime"
 	"helenus/internal/token"
 	"helenus/store"
 	"helenus/store/commitlog"
@@ -25,7 +26,7 @@ func BenchmarkScan(b *testing.B) {
 			c := &row.Command{Table: w.def, Filter: row.Filter{Slices: row.AllRows()}, End: row.Bound{Open: true}}
 			p := token.Murmur3Partitioner{}
 			b.ReportAllocs()
-			before := cpuTime(b)
+			before := cputime.Process(b)
 			n := 0
 			for i := 0; b.Loop(); i++ {
 				c.Start = row.Bound{Open: true}
@@ -35,7 +36,7 @@ func BenchmarkScan(b *testing.B) {
 				}
 				n += w.scan(c, count)
 			}
-			b.ReportMetric(float64(cpuTime(b)-before)/float64(n), "cpu-ns/op")
+			b.ReportMetric(float64(cputime.Process(b)-before)/float64(n), "cpu-ns/op")
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"helenus/internal/budget"
+	"helenus/internal/cputime"
 	"helenus/internal/cql/schema"
 	"helenus/internal/token"
 	"helenus/store"
@@ -114,11 +115,11 @@ func BenchmarkWide(b *testing.B) {
 	measure := func(name string, do func(i int)) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			before, n := cpuTime(b), 0
+			before, n := cputime.Process(b), 0
 			for ; b.Loop(); n++ {
 				do(n)
 			}
-			b.ReportMetric(float64(cpuTime(b)-before)/float64(n), "cpu-ns/op")
+			b.ReportMetric(float64(cputime.Process(b)-before)/float64(n), "cpu-ns/op")
 		})
 	}
 	w := newWide(b)

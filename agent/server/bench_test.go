@@ -7,12 +7,12 @@ import (
 	"net"
 	"strconv"
 	"sync"
-	"syscall"
 	"testing"
 
 	"helenus"
 	"helenus/agent/query"
 	"helenus/internal/budget"
+	"helenus/internal/cputime"
 	"helenus/internal/cql/proto"
 )
 
@@ -154,7 +154,7 @@ func benchExecute(b *testing.B, e Engine, depth int) {
 	dec := &proto.Decoder{Responses: true}
 	dec.SetFraming(proto.FramingPlain)
 	frames := executes(proto.V5, proto.FramingPlain, depth)
-	before := cpuSeconds(b)
+	before := cputime.Process(b)
 	b.ReportAllocs()
 	b.ResetTimer()
 	rounds := 0
@@ -167,14 +167,5 @@ func benchExecute(b *testing.B, e Engine, depth int) {
 		}
 		rounds++
 	}
-	b.ReportMetric(float64(rounds*depth)/(cpuSeconds(b)-before), "req/cpu-s")
-}
-
-func cpuSeconds(tb testing.TB) float64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		tb.Fatal(err)
-	}
-	seconds := func(t syscall.Timeval) float64 { return float64(t.Sec) + float64(t.Usec)/1e6 }
-	return seconds(u.Utime) + seconds(u.Stime)
+	b.ReportMetric(float64(rounds*depth)/(cputime.Process(b)-before).Seconds(), "req/cpu-s")
 }

@@ -5,9 +5,10 @@ package wire
 import (
 	"fmt"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"helenus/internal/cputime"
 )
 
 // loop asks again whenever it is answered.
@@ -35,7 +36,7 @@ func BenchmarkCall(b *testing.B) {
 			from, to := loopback(b)
 			request := &text{make([]byte, 200)}
 			var done sync.WaitGroup
-			cpu := cpuTime(b)
+			cpu := cputime.Process(b)
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range depth {
@@ -46,16 +47,7 @@ func BenchmarkCall(b *testing.B) {
 			}
 			done.Wait()
 			b.StopTimer()
-			b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N), "cpu-ns/op")
+			b.ReportMetric(float64(cputime.Process(b)-cpu)/float64(b.N), "cpu-ns/op")
 		})
 	}
-}
-
-func cpuTime(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/pierrec/lz4/v4"
+
+	"helenus/internal/cputime"
 )
 
 // samples are blocks of the kinds that tables hold.
@@ -136,21 +136,12 @@ func BenchmarkLZ4Blocks(b *testing.B) {
 		} {
 			b.Run(name+"/"+bench.name, func(b *testing.B) {
 				b.SetBytes(int64(len(in)))
-				before := cpuTime(b)
+				before := cputime.Process(b)
 				for b.Loop() {
 					bench.do()
 				}
-				b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op")
+				b.ReportMetric(float64(cputime.Process(b)-before)/float64(b.N), "cpu-ns/op")
 			})
 		}
 	}
-}
-
-func cpuTime(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

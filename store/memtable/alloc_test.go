@@ -3,10 +3,9 @@ package memtable
 import (
 	"encoding/binary"
 	"math/rand/v2"
-	"syscall"
 	"testing"
-	"time"
 
+	"helenus/internal/cputime"
 	"helenus/store/row"
 )
 
@@ -115,7 +114,7 @@ func BenchmarkInsert(b *testing.B) {
 	m := New(Options{Partitioner: murmur, Shards: 16})
 	var u row.Update
 	b.ReportAllocs()
-	before := cpuTime(b)
+	before := cputime.Process(b)
 	b.ResetTimer()
 	for i := range b.N {
 		if i%len(us) == 0 {
@@ -130,19 +129,8 @@ func BenchmarkInsert(b *testing.B) {
 		}
 	}
 	b.StopTimer()
-	b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op")
+	b.ReportMetric(float64(cputime.Process(b)-before)/float64(b.N), "cpu-ns/op")
 	st := m.Stats()
 	b.ReportMetric(float64(st.Used)/float64(st.Partitions), "B/partition")
 	m.Unref()
-}
-
-// cpuTime is what the process has used: on a busy machine it holds better than
-// the clock on the wall.
-func cpuTime(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
