@@ -18,25 +18,32 @@ import (
 	"sync/atomic"
 	"time"
 
+	"helenus"
 	"helenus/agent/admin"
 	"helenus/agent/cluster"
 	"helenus/agent/config"
 	"helenus/agent/coord"
+	"helenus/agent/gossip"
 	"helenus/agent/job"
 	"helenus/agent/query"
 	"helenus/agent/replica"
 	"helenus/agent/server"
+	"helenus/agent/snitch"
 	"helenus/agent/system"
+	"helenus/agent/wire"
 	"helenus/internal/budget"
+	"helenus/internal/meta"
 	"helenus/internal/metrics"
 	"helenus/internal/token"
 	"helenus/store"
 	"helenus/store/vfs"
 )
 
-// Net is how a node listens.
+// Net is how a node listens and reaches others.
 type Net interface {
 	Listen(ctx context.Context, address string) (net.Listener, error)
+	ListenPacket(ctx context.Context, address string) (net.PacketConn, error)
+	Dial(ctx context.Context, address string) (net.Conn, error)
 }
 
 // Env is a node's whole outside world.
@@ -52,6 +59,12 @@ type Env struct {
 	// Background runs what writes files, maybe with less priority than requests
 	// have; nil: as it is. See store.Options.
 	Background func(work func())
+	// Members is gossip's second opinion on who answers; nil: memberlist.
+	Members gossip.Members
+	// ReadFile reads a file beside the configuration, such as
+	// cassandra-rackdc.properties; its error for one that is not there is
+	// fs.ErrNotExist. Nil: there are none.
+	ReadFile func(name string) ([]byte, error)
 	// MemoryBytes is the host's or container's; 0 when it is not known.
 	MemoryBytes int64
 	// Settings are the configuration as it was read, for system_views.settings.
@@ -64,9 +77,17 @@ type Agent struct {
 	env     Env
 	started time.Time
 
+	place      *snitch.Snitch
+	seeds      []helenus.Endpoint
+	node       meta.Node // this one as it registers: without host id and tokens
+	generation int64     // of this start, for gossip
+
 	budget  *budget.Budget
 	cluster *cluster.Log
 	store   *store.Store
+	gossip  *gossip.Gossip
+	dynamic *snitch.Dynamic // nil: switched off
+	wire    *wire.Wire
 	replica *replica.Replica
 	coord   *coord.Coordinator
 	engine  *query.Engine
@@ -98,18 +119,17 @@ func New(cfg config.Config, env Env) (_ *Agent, err error) {
 		return nil, fmt.Errorf("agent: %w", err)
 	}
 	a.budget = budget.New("node", a.cfg.MemoryLimitBytes)
-	if err := a.openCluster(partitioner); err != nil {
-		return nil, err
-	}
-	if err := a.openStore(partitioner); err != nil {
-		return nil, err
-	}
-	if err := a.openJournal(); err != nil {
-		return nil, err
-	}
-	a.makeRooms(partitioner)
-	if err := a.makeAdmin(); err != nil {
-		return nil, err
+	for _, open := range []func() error{
+		a.findPlace, a.findSeeds,
+		func() error { return a.openCluster(partitioner) },
+		func() error { return a.openStore(partitioner) },
+		a.openJournal, a.openGossip,
+		func() error { a.makeRooms(partitioner); return nil },
+		a.openWire, a.makeAdmin,
+	} {
+		if err := open(); err != nil {
+			return nil, err
+		}
 	}
 	return a, nil
 }
@@ -144,13 +164,18 @@ func (a *Agent) openJournal() (err error) {
 
 // makeRooms wires the request path: server, query, coord, replica, store.
 func (a *Agent) makeRooms(p token.Partitioner) {
-	self := a.cluster.State().Node(a.cluster.Self())
 	clock := coord.NewClock(a.env.Now)
 	a.traces = system.NewTraces(self.Broadcast)
 	a.tables = system.NewTables(a.systemEnv())
-	a.replica = replica.New(replica.Options{Store: a.store, Readers: a.cfg.ConcurrentReads, QueueMax: readQueueMax})
-	a.coord = coord.New(coord.Options{Self: self.HostID, Datacenter: self.Datacenter, Partition: p,
-		Replica: a.replica, Tables: a.tables, Clock: clock})
+	if a.cfg.DynamicSnitch {
+		a.dynamic = snitch.NewDynamic(snitch.DynamicOptions{Self: a.cluster.Self(), Datacenter: a.node.Datacenter, Rack: a.node.Rack,
+			UpdateInterval: a.cfg.DynamicSnitchUpdateInterval, ResetInterval: a.cfg.DynamicSnitchResetInterval, BadnessThreshold: a.cfg.DynamicSnitchBadness})
+	}
+	a.replica = replica.New(replica.Options{Store: a.store, Readers: a.cfg.ConcurrentReads, QueueMax: readQueueMax,
+		States: &a.applied, Behind: a.behind})
+	a.coord = coord.New(coord.Options{Self: a.cluster.Self(), Datacenter: a.node.Datacenter, Partition: p,
+		Replica: a.replica, Tables: a.tables, Clock: clock,
+		Liveness: a.gossip, Proximity: a.proximity(), Timeouts: a.timeouts})
 	a.engine = query.New(query.Options{
 		Coordinator: a.coord, Metadata: (*metadata)(a), Partitioner: p, Now: a.env.Now, Clock: clock, Rand: a.env.Rand,
 		Log: a.env.Log, Truncate: a.truncate, Describe: a.describe,
@@ -158,7 +183,7 @@ func (a *Agent) makeRooms(p token.Partitioner) {
 	})
 	a.native.budget = a.budget.Child("native transport", a.cfg.InFlightBytesMax)
 	a.server = server.New(server.Options{
-		Engine: a.engine, State: &a.applied, Tracer: (*tracer)(a), Log: a.env.Log,
+		Engine: a.engine, State: &a.applied, Peers: (*clientPeers)(a), Self: a.cluster.Self(), Tracer: (*tracer)(a), Log: a.env.Log,
 		Budget:        a.native.budget,
 		FrameBytesMax: int(a.cfg.FrameBytesMax), ConnectionsMax: a.cfg.ConnectionsMax, ConnectionsPerHost: a.cfg.ConnectionsPerIPMax,
 		IdleTimeout: a.cfg.NativeIdleTimeout, InFlightBytes: int(a.cfg.InFlightPerAddrBytesMax),
@@ -168,34 +193,87 @@ func (a *Agent) makeRooms(p token.Partitioner) {
 // readQueueMax bounds the reads that wait for the disk.
 const readQueueMax = 4096
 
-// Run serves clients and operators until ctx ends.
+// storageAddress is where other nodes reach this one.
+func (a *Agent) storageAddress() string {
+	return net.JoinHostPort(a.cfg.ListenAddress, strconv.Itoa(a.cfg.StoragePort))
+}
+
+// Run takes part in the cluster and serves operators, and clients once this
+// node is a member, until ctx ends.
 func (a *Agent) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	peers, err := a.env.Net.Listen(ctx, a.storageAddress())
+	if err != nil {
+		return fmt.Errorf("agent: listen for other nodes: %w", err)
+	}
+	operators, err := a.env.Net.Listen(ctx, net.JoinHostPort(a.cfg.AdminAddress, strconv.Itoa(a.cfg.AdminPort)))
+	if err != nil {
+		_ = peers.Close() // nobody has been told of it
+		return fmt.Errorf("agent: listen for operators: %w", err)
+	}
+	// What clients and others lean on goes on while the front is closing.
+	back, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	front, closeFront := context.WithCancel(ctx)
+	defer closeFront()
+	rooms := []func(context.Context) error{
+		func(ctx context.Context) error { return a.wire.Run(ctx, peers) },
+		func(ctx context.Context) error { return a.cluster.Run(ctx, a.wire, a.gossip) },
+		func(ctx context.Context) error { return a.gossip.Run(ctx, a.wire) },
+		func(ctx context.Context) error { return a.admin.Run(ctx, operators) },
+		a.replica.Run, a.followSchema, a.tell,
+	}
+	if a.dynamic != nil {
+		rooms = append(rooms, a.dynamic.Run)
+	}
+	ends := make(chan error, len(rooms))
+	for _, room := range rooms {
+		go func() {
+			ends <- room(back)
+			closeFront() // one room's end is the node's
+		}()
+	}
+	errs := []error{a.serve(front)}
+	a.leave()
+	stop()
+	for range rooms {
+		errs = append(errs, <-ends)
+	}
+	return errors.Join(errs...)
+}
+
+// serve waits until this node is a member, and serves clients until ctx ends.
+func (a *Agent) serve(ctx context.Context) error {
+	select {
+	case <-a.cluster.Joined():
+	case <-ctx.Done():
+		return nil
+	}
+	// What the node joined with may have come after the store was opened.
+	if err := a.apply(a.cluster.State()); err != nil {
+		return fmt.Errorf("agent: the store cannot follow the schema: %w", err)
+	}
 	native, err := a.env.Net.Listen(ctx, net.JoinHostPort(a.cfg.RPCAddress, strconv.Itoa(a.cfg.NativePort)))
 	if err != nil {
 		return fmt.Errorf("agent: listen for clients: %w", err)
 	}
-	operators, err := a.env.Net.Listen(ctx, net.JoinHostPort(a.cfg.AdminAddress, strconv.Itoa(a.cfg.AdminPort)))
-	if err != nil {
-		_ = native.Close() // nobody has been told of it
-		return fmt.Errorf("agent: listen for operators: %w", err)
-	}
 	address := native.Addr()
 	a.native.address.Store(&address)
-	a.env.Log.Info("serving", "cql", native.Addr().String(), "admin", operators.Addr().String(),
+	a.say()
+	a.env.Log.Info("serving", "cql", address.String(), "admin", net.JoinHostPort(a.cfg.AdminAddress, strconv.Itoa(a.cfg.AdminPort)),
 		"host_id", a.cluster.Self().String(), "startup", a.env.Now().Sub(a.started))
-	ends := make(chan error, 3)
-	go func() { ends <- a.server.Run(ctx, native) }()
-	go func() { ends <- a.admin.Run(ctx, operators) }()
-	go func() { ends <- a.followSchema(ctx) }()
-	var errs []error
-	for range cap(ends) {
-		errs = append(errs, <-ends)
-		cancel() // one room's end is the node's
-	}
+	err = a.server.Run(ctx, native)
 	a.native.address.Store(nil)
-	return errors.Join(errs...)
+	return err
+}
+
+// leaveTimeout bounds how long a node that ends waits for others to hear of it.
+const leaveTimeout = 2 * time.Second
+
+// leave tells others that this node ends, so that they need not find out.
+func (a *Agent) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	a.gossip.Leave(ctx)
 }
 
 // Close ends what New began, in reverse. Run must have returned.

@@ -27,15 +27,23 @@ type running struct {
 	stop func()
 }
 
-// portZero listens where the kernel likes, and tells where.
+// portZero listens where the kernel likes, and tells where clients are served.
 type portZero chan net.Addr
 
-func (p portZero) Listen(context.Context, string) (net.Listener, error) {
+func (p portZero) Listen(_ context.Context, address string) (net.Listener, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err == nil {
+	if err == nil && strings.HasSuffix(address, ":9042") {
 		p <- ln.Addr()
 	}
 	return ln, err
+}
+
+func (portZero) ListenPacket(context.Context, string) (net.PacketConn, error) {
+	return net.ListenPacket("udp", "127.0.0.1:0")
+}
+
+func (portZero) Dial(ctx context.Context, address string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", address)
 }
 
 // bytesOfChance gives other bytes each time, and the same in each run.
@@ -62,7 +70,7 @@ func start(t *testing.T, disk vfs.FS, settings ...string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addresses := make(portZero, 2)
+	addresses := make(portZero, 1)
 	a, err := New(loaded.Config, Env{FS: disk, Net: addresses, Now: time.Now, Rand: bytesOfChance(), Log: slog.New(slog.DiscardHandler),
 		Metrics: metrics.New(), Build: "test", PID: 7, Settings: loaded.Origins})
 	if err != nil {

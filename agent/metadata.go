@@ -19,15 +19,9 @@ import (
 	"helenus/internal/token"
 )
 
-// The place of a node without a snitch that knows better.
-const (
-	defaultDatacenter = "datacenter1"
-	defaultRack       = "rack1"
-)
-
 func (a *Agent) openCluster(p token.Partitioner) error {
-	node, err := a.node()
-	if err != nil {
+	var err error
+	if a.node, err = a.describeNode(); err != nil {
 		return err
 	}
 	var initial []token.Token
@@ -43,8 +37,8 @@ func (a *Agent) openCluster(p token.Partitioner) error {
 		return fmt.Errorf("agent: %w", err)
 	}
 	a.cluster, err = cluster.Open(a.env.FS, cluster.Config{Dir: a.dataDir() + "/metadata", ClusterName: a.cfg.ClusterName,
-		Partitioner: p, Local: local, Install: install, Node: node, NumTokens: a.cfg.NumTokens, InitialTokens: initial,
-		Rand: reader(a.env.Rand)})
+		Partitioner: p, Local: local, Install: install, Node: a.node, NumTokens: a.cfg.NumTokens, InitialTokens: initial,
+		Seeds: a.seeds, Rand: reader(a.env.Rand), Log: a.env.Log})
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
@@ -59,9 +53,10 @@ func (r reader) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// node is what this node is by its configuration.
-func (a *Agent) node() (meta.Node, error) {
-	n := meta.Node{Datacenter: defaultDatacenter, Rack: defaultRack, Release: helenus.ReleaseVersion, Level: meta.CurrentLevel}
+// describeNode is what this node is by its configuration.
+func (a *Agent) describeNode() (meta.Node, error) {
+	datacenter, rack := a.place.Place()
+	n := meta.Node{Datacenter: datacenter, Rack: rack, Release: helenus.ReleaseVersion, Level: meta.CurrentLevel}
 	for _, e := range []struct {
 		to      *helenus.Endpoint
 		name    string
@@ -77,6 +72,9 @@ func (a *Agent) node() (meta.Node, error) {
 			return n, fmt.Errorf("agent: %s: %w", e.name, err)
 		}
 		*e.to = netip.AddrPortFrom(addr, uint16(e.port))
+	}
+	if known := a.place.Broadcast(); known.IsValid() {
+		n.Broadcast = netip.AddrPortFrom(known, n.Broadcast.Port())
 	}
 	return n, nil
 }
@@ -193,7 +191,7 @@ func (a *Agent) followSchema(ctx context.Context) error {
 func (a *Agent) truncate(t query.TruncateTable) error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.TruncateTimeout)
 	defer cancel()
-	return a.store.Truncate(ctx, t.Table.ID)
+	return a.coord.Truncate(ctx, a.applied.State(), t.Table)
 }
 
 // describe answers DESCRIBE.
@@ -209,7 +207,7 @@ func (a *Agent) describe(state *meta.State, keyspace string, s *parse.Describe) 
 	return columns, d.Rows, nil
 }
 
-func (a *Agent) snitch() string { return a.cfg.Snitch }
+func (a *Agent) snitch() string { return a.place.Name() }
 
 // tracer is the Agent as server sees it for traced requests.
 type tracer Agent

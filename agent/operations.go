@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"runtime"
@@ -68,9 +70,11 @@ func (a *Agent) ring(_ context.Context, r report.KeyspaceRequest) (report.Ring, 
 	for _, n := range state.Nodes {
 		m := report.Member{Address: n.Broadcast.Addr().String(), Port: int(n.Broadcast.Port()), HostID: n.HostID.String(),
 			Datacenter: string(n.Datacenter), Rack: string(n.Rack), Liveness: report.Down, Movement: movement(n.State), TokenCount: len(n.Tokens)}
-		if n.HostID == a.cluster.Self() {
-			load := a.store.LoadBytes()
-			m.Liveness, m.LoadBytes = report.Up, &load
+		if a.gossip.Alive(n.HostID) {
+			m.Liveness = report.Up
+		}
+		if load, ok := a.loadOf(n.HostID); ok {
+			m.LoadBytes = &load
 		}
 		for _, t := range n.Tokens {
 			m.Tokens = append(m.Tokens, state.Partitioner.Format(t))
@@ -82,6 +86,22 @@ func (a *Agent) ring(_ context.Context, r report.KeyspaceRequest) (report.Ring, 
 		out.Members = append(out.Members, m)
 	}
 	return out, nil
+}
+
+// loadOf is how much data a node has, as it last said.
+func (a *Agent) loadOf(id helenus.HostID) (int64, bool) {
+	if id == a.cluster.Self() {
+		return a.store.LoadBytes(), true
+	}
+	if e := a.gossip.View().Endpoint(id); e != nil {
+		return e.LoadBytes()
+	}
+	return 0, false
+}
+
+// errNoMember is the answer of a node that is in no cluster yet.
+func errNoMember() error {
+	return report.Errorf(report.Overloaded, "the node is not a member of a cluster yet")
 }
 
 func movement(s ring.NodeState) report.Movement {
@@ -158,10 +178,13 @@ func primary(state *meta.State) map[helenus.HostID]float64 {
 func (a *Agent) info(context.Context, report.Empty) (report.Info, error) {
 	state := a.cluster.State()
 	self := state.Node(a.cluster.Self())
+	if self == nil {
+		return report.Info{}, errNoMember()
+	}
 	c := a.store.CacheStats()
 	heap, limit := heapBytes()
-	info := report.Info{HostID: self.HostID.String(), GossipActive: false /* there is none yet */, NativeActive: a.Address() != "",
-		LoadBytes: a.store.LoadBytes(), UncompressedLoadBytes: a.store.DataBytes(), Generation: a.started.Unix(),
+	info := report.Info{HostID: self.HostID.String(), GossipActive: true, NativeActive: a.Address() != "",
+		LoadBytes: a.store.LoadBytes(), UncompressedLoadBytes: a.store.DataBytes(), Generation: a.generation,
 		UptimeSeconds: int64(a.env.Now().Sub(a.started).Seconds()), HeapUsedBytes: heap, HeapMaxBytes: limit,
 		OffHeapBytes: a.store.MemoryBytes() + c.BytesUsed, Datacenter: string(self.Datacenter), Rack: string(self.Rack),
 		BootstrapState: "COMPLETED"}
@@ -192,11 +215,18 @@ func heapBytes() (used, limit int64) {
 	return used, limit
 }
 
+// unreachable stands where the schema of nodes that do not answer would.
+const unreachable = "UNREACHABLE"
+
 func (a *Agent) describeCluster(context.Context, report.Empty) (report.Cluster, error) {
 	state := a.cluster.State()
-	out := report.Cluster{Name: state.ClusterName, Snitch: snitchPackage + a.snitch(), DynamicSnitch: false, Partitioner: state.Partitioner.Name()}
+	out := report.Cluster{Name: state.ClusterName, Snitch: snitchPackage + a.snitch(), DynamicSnitch: a.dynamic != nil}
+	if !state.Founded() {
+		return out, errNoMember()
+	}
+	out.Partitioner = state.Partitioner.Name()
 	counts := map[string]*report.DatacenterCount{}
-	var addresses, endpoints []string
+	schemas, releases := map[[16]byte][]string{}, map[string][]string{}
 	for _, n := range state.Nodes {
 		dc := counts[string(n.Datacenter)]
 		if dc == nil {
@@ -204,19 +234,30 @@ func (a *Agent) describeCluster(context.Context, report.Empty) (report.Cluster, 
 			counts[dc.Name] = dc
 		}
 		dc.Nodes++
-		// A node knows only of itself that it is up, as in status.
-		if n.HostID == a.cluster.Self() {
-			out.Live++
-		} else {
+		releases[n.Release] = append(releases[n.Release], n.Broadcast.String())
+		if !a.gossip.Alive(n.HostID) {
 			out.Unreachable++
 			dc.Down++
+			schemas[[16]byte{}] = append(schemas[[16]byte{}], n.Broadcast.Addr().String())
+			continue
 		}
-		addresses = append(addresses, n.Broadcast.Addr().String())
-		endpoints = append(endpoints, n.Broadcast.String())
+		out.Live++
+		version := state.SchemaVersion()
+		if other, ok := a.peerSchema(n.HostID); ok && n.HostID != a.cluster.Self() {
+			version = other
+		}
+		schemas[version] = append(schemas[version], n.Broadcast.Addr().String())
 	}
-	id := state.SchemaVersion()
-	out.Schemas = []report.SchemaVersion{{Version: helenus.HostID(id).String(), Addresses: addresses}}
-	out.Releases = []report.ReleaseCount{{Release: helenus.ReleaseVersion, Endpoints: endpoints}}
+	for _, version := range slices.SortedFunc(maps.Keys(schemas), func(a, b [16]byte) int { return -bytes.Compare(a[:], b[:]) }) {
+		name := unreachable
+		if version != ([16]byte{}) {
+			name = helenus.HostID(version).String()
+		}
+		out.Schemas = append(out.Schemas, report.SchemaVersion{Version: name, Addresses: schemas[version]})
+	}
+	for _, release := range slices.Sorted(maps.Keys(releases)) {
+		out.Releases = append(out.Releases, report.ReleaseCount{Release: release, Endpoints: releases[release]})
+	}
 	for _, dc := range counts {
 		out.Datacenters = append(out.Datacenters, *dc)
 	}
@@ -359,7 +400,7 @@ func (a *Agent) compact(ctx context.Context, r report.TablesRequest, p *job.Prog
 	return nil
 }
 
-// realNet listens on the host's network.
+// realNet is the host's network.
 type realNet struct{}
 
 // RealNet is the host's network.
@@ -369,4 +410,16 @@ func RealNet() Net { return realNet{} }
 func (realNet) Listen(ctx context.Context, address string) (net.Listener, error) {
 	var lc net.ListenConfig
 	return lc.Listen(ctx, "tcp", address)
+}
+
+// ListenPacket implements Net.
+func (realNet) ListenPacket(ctx context.Context, address string) (net.PacketConn, error) {
+	var lc net.ListenConfig
+	return lc.ListenPacket(ctx, "udp", address)
+}
+
+// Dial implements Net.
+func (realNet) Dial(ctx context.Context, address string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", address)
 }

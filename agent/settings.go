@@ -50,7 +50,7 @@ func queryLimits(cfg *config.Config) query.Limits {
 
 // systemEnv is where the system tables get their facts.
 func (a *Agent) systemEnv() system.Env {
-	return system.Env{State: a.applied.State, Self: a.cluster.Self(), Generation: int32(a.started.Unix()), Snitch: a.snitch(),
+	return system.Env{State: a.applied.State, Self: a.cluster.Self(), Generation: int32(a.generation), PeerSchema: a.peerSchema, Snitch: a.snitch(),
 		Traces: a.traces, Views: map[string]func() []system.Record{
 			"system_views.clients":      a.clientsView,
 			"system_views.settings":     a.settingsView,

@@ -51,6 +51,23 @@ type Config struct {
 	AutoSnapshot            bool
 	DefaultKeyspaceRF       int
 
+	PhiConvictThreshold float64
+	// DynamicSnitch asks the replicas first that answered fast lately.
+	DynamicSnitch               bool
+	DynamicSnitchUpdateInterval time.Duration
+	DynamicSnitchResetInterval  time.Duration
+	DynamicSnitchBadness        float64
+
+	HintsDirectory           string // as hints beside the commit log when not set
+	HintedHandoff            bool
+	HintsDisabledDatacenters []string
+	MaxHintWindow            time.Duration
+	HintWindowPersistent     bool
+	HintBytesPerSec          int64
+	HintFileBytesMax         int64
+	HintsPerHostBytesMax     int64 // 0: no limit
+	HintsFlushPeriod         time.Duration
+
 	RequestTimeout      time.Duration
 	ReadTimeout         time.Duration
 	RangeTimeout        time.Duration
@@ -106,7 +123,7 @@ const shippedSyncPeriod = 10 * time.Second
 // one table from which defaults, file, environment and flags are read.
 func settings(c *Config) []*setting {
 	var all []*setting
-	for _, group := range [][]*setting{cluster(c), network(c), storage(c), limits(c), refusals()} {
+	for _, group := range [][]*setting{cluster(c), network(c), peers(c), storage(c), limits(c), refusals()} {
 		all = append(all, group...)
 	}
 	return all
@@ -119,7 +136,7 @@ func cluster(c *Config) []*setting {
 		commaList("initial_token", &c.InitialToken),
 		number("allocate_tokens_for_local_replication_factor", &c.AllocateRF, "0", 0, 1000),
 		class("partitioner", &c.Partitioner, "Murmur3Partitioner", "RandomPartitioner", "ByteOrderedPartitioner"),
-		class("endpoint_snitch", &c.Snitch, "SimpleSnitch", "GossipingPropertyFileSnitch"),
+		class("endpoint_snitch", &c.Snitch, "SimpleSnitch", "GossipingPropertyFileSnitch", "PropertyFileSnitch", "Ec2Snitch", "Ec2MultiRegionSnitch"),
 		seeds(&c.Seeds),
 		number("default_keyspace_rf", &c.DefaultKeyspaceRF, "1", 1, 1000),
 	}
@@ -142,6 +159,26 @@ func network(c *Config) []*setting {
 		text("admin_address", &c.AdminAddress, "127.0.0.1"),
 		number("admin_port", &c.AdminPort, "7199", 0, 65535),
 		boolean("metrics", &c.Metrics, "true"),
+	}
+}
+
+// peers are about other nodes: who lives, who is near, and what they missed.
+func peers(c *Config) []*setting {
+	return []*setting{
+		decimal("phi_convict_threshold", &c.PhiConvictThreshold, "8", 1, 100),
+		boolean("dynamic_snitch", &c.DynamicSnitch, "true"),
+		duration("dynamic_snitch_update_interval", &c.DynamicSnitchUpdateInterval, "100ms"),
+		duration("dynamic_snitch_reset_interval", &c.DynamicSnitchResetInterval, "600000ms"),
+		decimal("dynamic_snitch_badness_threshold", &c.DynamicSnitchBadness, "1.0", 0, 1000),
+		text("hints_directory", &c.HintsDirectory, ""),
+		boolean("hinted_handoff_enabled", &c.HintedHandoff, "true"),
+		commaList("hinted_handoff_disabled_datacenters", &c.HintsDisabledDatacenters),
+		duration("max_hint_window", &c.MaxHintWindow, "3h"),
+		boolean("hint_window_persistent_enabled", &c.HintWindowPersistent, "true"),
+		size("hinted_handoff_throttle", &c.HintBytesPerSec, "1024KiB"),
+		size("max_hints_file_size", &c.HintFileBytesMax, "128MiB"),
+		size("max_hints_size_per_host", &c.HintsPerHostBytesMax, "0B"),
+		duration("hints_flush_period", &c.HintsFlushPeriod, "10000ms"),
 	}
 }
 

@@ -37,6 +37,9 @@ func TestDefaults(t *testing.T) {
 		CommitLogDirectory: "/var/lib/helenus/commitlog", CommitLogSync: SyncGroup, CommitLogSyncPeriod: 10 * time.Second,
 		CommitLogSegmentBytes: 32 << 20, CommitLogTotalBytes: 512 << 20, CommitLogReplayErrors: ReplayStop, MutationBytesMax: 16 << 20, ColumnIndexBytes: 4 << 10,
 		ConcurrentReads: 32, CompactionBytesPerSec: 64 << 20, AutoSnapshot: true, DefaultKeyspaceRF: 1,
+		PhiConvictThreshold: 8, DynamicSnitch: true, DynamicSnitchUpdateInterval: 100 * time.Millisecond, DynamicSnitchResetInterval: 10 * time.Minute,
+		DynamicSnitchBadness: 1, HintedHandoff: true, MaxHintWindow: 3 * time.Hour, HintWindowPersistent: true, HintBytesPerSec: 1 << 20,
+		HintFileBytesMax: 128 << 20, HintsFlushPeriod: 10 * time.Second,
 		RequestTimeout: 10 * time.Second, ReadTimeout: 5 * time.Second, RangeTimeout: 10 * time.Second,
 		WriteTimeout: 2 * time.Second, CounterWriteTimeout: 5 * time.Second, CASTimeout: 1800 * time.Millisecond,
 		TruncateTimeout: time.Minute, TraceTTL: 24 * time.Hour, FrameBytesMax: 16 << 20, ValueBytesMax: 256 << 20,
@@ -63,7 +66,7 @@ func TestShippedFilesLoad(t *testing.T) {
 		t.Errorf("3.11: got %v, want %v", got, want)
 	}
 	for _, n := range now.Notes {
-		if strings.Contains(n, "passed over") && strings.Contains(n, "hinted_handoff_enabled") {
+		if strings.Contains(n, "passed over") && strings.Contains(n, "row_cache_size") {
 			return
 		}
 	}

@@ -85,6 +85,22 @@ func number(name string, field *int, fallback string, least, most int) *setting 
 	}}
 }
 
+// decimal is a number with a fraction.
+func decimal(name string, field *float64, fallback string, least, most float64) *setting {
+	return &setting{name: name, fallback: fallback, set: func(v value) error {
+		s, err := v.scalar()
+		if err != nil {
+			return err
+		}
+		n, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(n >= least && n <= most) {
+			return fmt.Errorf("%q is not a number from %v to %v", s, least, most)
+		}
+		*field = n
+		return nil
+	}}
+}
+
 // auto lets a number or a size be left to the room that uses it: "auto" is 0.
 func auto(s *setting) *setting {
 	set := s.set

@@ -36,10 +36,19 @@ type State interface {
 	Changed() <-chan struct{}
 }
 
+// Peers tells which other nodes take clients.
+type Peers interface {
+	// Serving tells whether a member is alive and its native port answers.
+	Serving(id helenus.HostID) bool
+	Changed() <-chan struct{}
+}
+
 // Options are what a Server works with.
 type Options struct {
 	Engine Engine
 	State  State
+	Peers  Peers          // nil: there are no others
+	Self   helenus.HostID // never told of to its own clients
 	Tracer Tracer
 	Log    *slog.Logger
 	Budget *budget.Budget // bytes of requests and answers of all connections

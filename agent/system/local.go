@@ -45,12 +45,24 @@ func (t *Tables) others(f func(*meta.State, *meta.Node) Record) []Record {
 		if n.HostID != t.env.Self && n.State != ring.Joining {
 			rec := f(s, n)
 			rec["data_center"], rec["rack"], rec["release_version"] = string(n.Datacenter), string(n.Rack), n.Release
-			rec["host_id"], rec["schema_version"], rec["tokens"] = [16]byte(n.HostID), s.SchemaVersion(), tokenTexts(s, n)
+			rec["host_id"], rec["schema_version"], rec["tokens"] = [16]byte(n.HostID), t.schemaOf(s, n), tokenTexts(s, n)
 			rec["peer"], rec["preferred_ip"] = n.Broadcast.Addr(), n.Listen.Addr()
 			out = append(out, rec)
 		}
 	}
 	return out
+}
+
+// schemaOf is the schema that another node has come to as far as this one heard;
+// drivers wait until all have the same. A node that was never heard of is not
+// waited for.
+func (t *Tables) schemaOf(s *meta.State, n *meta.Node) [16]byte {
+	if t.env.PeerSchema != nil {
+		if version, ok := t.env.PeerSchema(n.HostID); ok {
+			return version
+		}
+	}
+	return s.SchemaVersion()
 }
 
 func (t *Tables) peers() []Record {

@@ -32,6 +32,9 @@ type Env struct {
 	Self  helenus.HostID
 	// Generation is the second at which this node started, for system.local.
 	Generation int32
+	// PeerSchema is the version of the schema that another node follows, as far as
+	// is known; may be nil.
+	PeerSchema func(helenus.HostID) (version [16]byte, known bool)
 	// Snitch is its class name, for DESCRIBE CLUSTER.
 	Snitch string
 	// Views are the rows of tables in system and system_views that are not

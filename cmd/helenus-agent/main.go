@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -84,7 +85,7 @@ func run(ctx context.Context, args []string) error {
 	limitHeap(agent.HeapLimitBytes(loaded.Config, memory))
 	makeRoom()
 	a, err := agent.New(loaded.Config, agent.Env{FS: vfs.NewReal(), Net: agent.RealNet(), Now: time.Now, Rand: random, Log: log,
-		Metrics: metrics.New(), Build: version, PID: os.Getpid(), MemoryBytes: memory, Background: background,
+		Metrics: metrics.New(), Build: version, PID: os.Getpid(), MemoryBytes: memory, Background: background, ReadFile: beside(*file),
 		Settings: loaded.Origins})
 	if err != nil {
 		return err
@@ -121,6 +122,11 @@ func makeRoom() {
 
 // backgroundThreads is how much goes on at once: a flush and a compaction.
 const backgroundThreads = 2
+
+// beside reads files of the folder in which the configuration is.
+func beside(config string) func(name string) ([]byte, error) {
+	return func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(filepath.Dir(config), name)) }
+}
 
 func load(file string, set map[string]string) (*config.Loaded, error) {
 	src := config.Sources{FileName: file, Env: os.Environ(), Flags: set}

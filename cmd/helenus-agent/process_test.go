@@ -72,9 +72,9 @@ func freePort(t *testing.T) int {
 func newProcess(t *testing.T, more string) *process {
 	t.Helper()
 	p := &process{t: t, binary: buildAgent(t), dir: t.TempDir(), admin: freePort(t), cql: freePort(t), log: new(lockedBuffer)}
-	text := fmt.Sprintf("cluster_name: test\nlisten_address: 127.0.0.1\nrpc_address: 127.0.0.1\nnative_transport_port: %d\n"+
+	text := fmt.Sprintf("cluster_name: test\nlisten_address: 127.0.0.1\nrpc_address: 127.0.0.1\nnative_transport_port: %d\nstorage_port: %d\n"+
 		"admin_address: 127.0.0.1\nadmin_port: %d\ndata_file_directories: [%s/data]\ncommitlog_directory: %s/commitlog\n%s",
-		p.cql, p.admin, p.dir, p.dir, more)
+		p.cql, freePort(t), p.admin, p.dir, p.dir, more)
 	if err := os.WriteFile(p.config(), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -68,9 +68,9 @@ func newAgent(t *testing.T) *agent {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	text := fmt.Sprintf("cluster_name: clients\nlisten_address: 127.0.0.1\nrpc_address: 127.0.0.1\nnative_transport_port: %d\n"+
+	text := fmt.Sprintf("cluster_name: clients\nlisten_address: 127.0.0.1\nrpc_address: 127.0.0.1\nnative_transport_port: %d\nstorage_port: %d\n"+
 		"admin_address: 127.0.0.1\nadmin_port: %d\ndata_file_directories: [%s]\ncommitlog_directory: %s\n",
-		a.cql, a.admin, a.path("data"), a.path("commitlog"))
+		a.cql, freePort(t), a.admin, a.path("data"), a.path("commitlog"))
 	if err := os.WriteFile(a.path("helenus.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

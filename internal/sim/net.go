@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -47,6 +48,12 @@ func (n *network) Listen(_ context.Context, address string) (net.Listener, error
 	l := &listener{n: n, addr: addr, queue: make(chan net.Conn, backlog), closed: make(chan struct{})}
 	n.listeners[address] = l
 	return l, nil
+}
+
+// ListenPacket implements agent.Net: packets are memberlist's, which would not
+// repeat, so a simulation has other Members.
+func (n *network) ListenPacket(context.Context, string) (net.PacketConn, error) {
+	return nil, errors.New("sim: there are no packets")
 }
 
 func (l *listener) Accept() (net.Conn, error) {

@@ -16,6 +16,7 @@ import (
 
 	"helenus/agent"
 	"helenus/agent/config"
+	"helenus/agent/gossip"
 	"helenus/internal/cql/client"
 	"helenus/internal/cql/proto"
 	"helenus/internal/metrics"
@@ -106,7 +107,7 @@ func (n *Node) Start() error {
 	}
 	log := slog.New(slog.NewTextHandler(&n.log, nil))
 	a, err := agent.New(n.cfg, agent.Env{FS: fs, Net: n.net, Now: func() time.Time { return time.Now().Add(n.skew) }, Rand: n.rand.fill,
-		Log: log, Metrics: metrics.New(), Build: "sim"})
+		Log: log, Metrics: metrics.New(), Build: "sim", Members: gossip.NewProbes(n.sim.seed)})
 	if err == nil && dead.Load() {
 		err = errors.Join(ErrCrashed, a.Close())
 	}

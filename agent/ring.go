@@ -1,0 +1,219 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"helenus"
+	"helenus/agent/coord"
+	"helenus/agent/gossip"
+	"helenus/agent/snitch"
+	"helenus/agent/wire"
+	"helenus/internal/meta"
+	"helenus/internal/ring"
+	"helenus/store/vfs"
+)
+
+// placeTimeout bounds how long a start waits for a cloud to say where it is.
+const placeTimeout = 30 * time.Second
+
+// findPlace asks the snitch where this node stands.
+func (a *Agent) findPlace() error {
+	broadcast, err := resolve(a.cfg.BroadcastAddress)
+	if err != nil {
+		return fmt.Errorf("agent: broadcast_address: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), placeTimeout)
+	defer cancel()
+	readFile := a.env.ReadFile
+	if readFile == nil {
+		readFile = func(string) ([]byte, error) { return nil, fs.ErrNotExist }
+	}
+	a.place, err = snitch.New(ctx, snitch.Options{Name: a.cfg.Snitch, ReadFile: readFile, Broadcast: broadcast, Dial: a.env.Net.Dial})
+	if err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	for _, note := range a.place.Notes() {
+		a.env.Log.Info(note)
+	}
+	return nil
+}
+
+// openGossip makes this node's end of gossip; it is silent until Run.
+func (a *Agent) openGossip() error {
+	generation, err := nextGeneration(a.env.FS, filepath.Join(a.dataDir(), "metadata"), a.env.Now())
+	if err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	a.generation = generation
+	a.gossip, err = gossip.New(gossip.Options{Self: a.self(), Generation: generation, Peers: a.peers, Seeds: a.seeds,
+		Epoch: func() meta.Epoch { return a.cluster.State().Epoch }, Heard: a.cluster.Heard,
+		Cluster: func() wire.ClusterID { return a.cluster.Identity().Cluster },
+		Rand:    a.env.Rand, Log: a.env.Log, Now: a.env.Now, PhiConvictThreshold: a.cfg.PhiConvictThreshold,
+		Members: a.env.Members, Net: a.env.Net, Listen: a.storageAddress()})
+	if err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	return nil
+}
+
+// generationBytesMax bounds its file: a number and the end of its line.
+const generationBytesMax = 32
+
+// nextGeneration is the number of this start: the time, or more than at the
+// start before if the clock was set back.
+func nextGeneration(disk vfs.FS, dir string, now time.Time) (int64, error) {
+	name := filepath.Join(dir, "generation")
+	var before int64
+	text, err := vfs.ReadFile(disk, name, generationBytesMax)
+	switch {
+	case err == nil:
+		if before, err = strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err != nil {
+			return 0, fmt.Errorf("%s: %q is not a number; remove the file if the clock is right", name, text)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return 0, err
+	}
+	next := max(now.Unix(), before+1)
+	return next, vfs.WriteFile(disk, name, []byte(strconv.FormatInt(next, 10)+"\n"))
+}
+
+// self is how other nodes call this one.
+func (a *Agent) self() wire.Target { return wire.Target{ID: a.cluster.Self(), Addr: a.node.Broadcast} }
+
+// peers are the members, by metadata.
+func (a *Agent) peers() []wire.Target {
+	var out []wire.Target
+	for _, n := range a.cluster.State().Nodes {
+		if n.HostID != a.cluster.Self() {
+			out = append(out, wire.Target{ID: n.HostID, Addr: n.Broadcast})
+		}
+	}
+	return out
+}
+
+// findSeeds resolves seed_provider's addresses; a seed without a port listens on
+// this node's.
+func (a *Agent) findSeeds() error {
+	for _, text := range a.cfg.Seeds {
+		if at, err := netip.ParseAddrPort(text); err == nil {
+			a.seeds = append(a.seeds, at)
+			continue
+		}
+		host, port := text, a.cfg.StoragePort
+		if h, p, ok := strings.Cut(text, ":"); ok && !strings.Contains(p, ":") {
+			n, err := strconv.ParseUint(p, 10, 16)
+			if err != nil {
+				return fmt.Errorf("agent: seed %s: %q is not a port", text, p)
+			}
+			host, port = h, int(n)
+		}
+		addr, err := resolve(host)
+		if err != nil {
+			return fmt.Errorf("agent: seed %s: %w", text, err)
+		}
+		a.seeds = append(a.seeds, netip.AddrPortFrom(addr, uint16(port)))
+	}
+	return nil
+}
+
+// openWire hands the verbs of all rooms to the node's end of messages, and that
+// to the rooms.
+func (a *Agent) openWire() error {
+	var verbs []wire.Verb
+	for _, room := range []interface{ Verbs() []wire.Verb }{a.cluster, a.gossip, a.replica, a.coord} {
+		verbs = append(verbs, room.Verbs()...)
+	}
+	var err error
+	a.wire, err = wire.New(wire.Options{Self: a.self(), Identity: a.cluster.Identity, Verbs: verbs, Net: a.env.Net, Rand: a.env.Rand,
+		Log: a.env.Log, Budget: a.budget.Child("messages", a.cfg.InFlightBytesMax), Doors: a.gossip.Door})
+	if err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	a.replica.Connect(a.wire)
+	a.coord.Connect(a.wire)
+	return nil
+}
+
+// behind is told that another node knows newer metadata.
+func (a *Agent) behind(from helenus.HostID, e meta.Epoch) {
+	if n := a.cluster.State().Node(from); n != nil {
+		a.cluster.Heard(wire.Target{ID: from, Addr: n.Broadcast}, e)
+	}
+}
+
+func (a *Agent) timeouts() coord.Timeouts {
+	return coord.Timeouts{Read: a.cfg.ReadTimeout, Range: a.cfg.RangeTimeout, Write: a.cfg.WriteTimeout, Truncate: a.cfg.TruncateTimeout}
+}
+
+// proximity orders replicas; nil leaves it to coord.
+func (a *Agent) proximity() coord.Proximity {
+	if a.dynamic == nil {
+		return nil
+	}
+	return a.dynamic
+}
+
+// loadPeriod is how often other nodes are told how much data this one has.
+const loadPeriod = time.Minute
+
+// tell keeps what this node says of itself true.
+func (a *Agent) tell(ctx context.Context) error {
+	ticker := time.NewTicker(loadPeriod)
+	defer ticker.Stop()
+	for {
+		changed := a.applied.Changed()
+		a.say()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-ticker.C:
+		}
+	}
+}
+
+// say tells others what this node is now.
+func (a *Agent) say() {
+	state := a.applied.State()
+	own := gossip.Own{LoadBytes: a.store.LoadBytes(), Schema: state.SchemaVersion(), Datacenter: a.node.Datacenter, Rack: a.node.Rack,
+		Release: a.node.Release, RPCReady: a.Address() != "", Native: a.node.Native}
+	if n := state.Node(a.cluster.Self()); n != nil {
+		own.Status = gossipStatus(n.State) + "," + state.Partitioner.Format(n.Tokens[0])
+	}
+	a.gossip.Set(own)
+}
+
+// gossipStatus is Cassandra's word for a member's state.
+func gossipStatus(s ring.NodeState) string {
+	return map[ring.NodeState]string{ring.Normal: "NORMAL", ring.Joining: "BOOT", ring.Leaving: "LEAVING", ring.Moving: "MOVING"}[s]
+}
+
+// peerSchema is the schema that another node has come to, as it says.
+func (a *Agent) peerSchema(id helenus.HostID) ([16]byte, bool) {
+	e := a.gossip.View().Endpoint(id)
+	if e == nil {
+		return [16]byte{}, false
+	}
+	version := e.Schema()
+	return version, version != [16]byte{}
+}
+
+// clientPeers is the Agent as server sees it for events about other nodes.
+type clientPeers Agent
+
+// Serving implements server.Peers.
+func (p *clientPeers) Serving(id helenus.HostID) bool {
+	e := p.gossip.View().Endpoint(id)
+	return e != nil && e.Alive() && e.RPCReady()
+}
+
+// Changed implements server.Peers.
+func (p *clientPeers) Changed() <-chan struct{} { return p.gossip.Changed() }
