@@ -45,6 +45,14 @@ type Options struct {
 	Replica    Replica
 	Tables     Tables
 	Clock      *Clock
+
+	// Wire reaches other nodes; it may be given later, by Connect. Nil: a node
+	// that is alone, to which all others count as down.
+	Wire      Caller
+	Liveness  Liveness        // nil: nobody else lives
+	Hints     Hints           // nil: none are kept
+	Proximity Proximity       // nil: own datacenter first, then by host id
+	Timeouts  func() Timeouts // nil: those of Cassandra
 }
 
 // Coordinator carries requests.
@@ -71,6 +79,10 @@ func New(opts Options) *Coordinator {
 	c.reads.New = func() any { return &localRead{c: c} }
 	return c
 }
+
+// Connect gives the way to other nodes, which cannot be made before the verbs
+// that this room answers. It comes before the first request.
+func (c *Coordinator) Connect(w Caller) { c.opts.Wire = w }
 
 // Stats gives the counters; they are live.
 func (c *Coordinator) Stats() *Stats { return &c.stats }
@@ -231,5 +243,7 @@ func (c *Coordinator) available(state *meta.State, keyspace string, key row.Key,
 	return err
 }
 
-// alive is the failure detector of a cluster of one.
-func (c *Coordinator) alive(n *ring.Node) bool { return n.HostID == c.opts.Self }
+// alive tells whether a node is worth asking; this one always is.
+func (c *Coordinator) alive(n *ring.Node) bool {
+	return n.HostID == c.opts.Self || c.opts.Wire != nil && c.opts.Liveness != nil && c.opts.Liveness.Alive(n.HostID)
+}
