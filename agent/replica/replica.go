@@ -1,7 +1,8 @@
 // Package replica serves this node's share of reads and writes: to its own
-// coordinator today, to peers over the wire later.
+// coordinator directly, to those of other nodes over the wire.
 //
-// Nouns: Replica (the service), Read (a command and whoever consumes it).
+// Nouns: Replica (the service), Consumer (of a read), Mutation and Ack (what
+// goes between a write's coordinator and its replicas).
 //
 // coord calls it through an interface of its own; agent makes it. It never
 // decides who owns a key and never counts answers.
@@ -14,6 +15,9 @@ import (
 	"sync/atomic"
 
 	"helenus"
+	"helenus/agent/wire"
+	"helenus/internal/cql/schema"
+	"helenus/internal/meta"
 	"helenus/store"
 	"helenus/store/row"
 )
@@ -40,6 +44,14 @@ type Options struct {
 	// more may stand behind them before reads are refused as Overloaded.
 	Readers  int
 	QueueMax int
+
+	// Of a node that is not alone. States is the metadata that the store follows;
+	// Behind is told of a node that knows a newer epoch, and must not wait.
+	States States
+	Behind func(from helenus.HostID, e meta.Epoch)
+	// Truncated is told of a table before its data is removed here: what is kept
+	// of it for other nodes must not come back.
+	Truncated func(id schema.TableID)
 }
 
 // Replica applies mutations to the store and reads from it.
@@ -49,6 +61,13 @@ type Replica struct {
 	queue chan pending
 	wg    sync.WaitGroup
 	stop  context.CancelFunc
+
+	wire    Caller
+	parking parking
+
+	truncations chan *wire.Request
+	served      sync.Pool // *served
+	passing     sync.Pool // *passed
 }
 
 // Stats count the reads that had to wait for the disk; those that memory could
@@ -66,7 +85,9 @@ type pending struct {
 // New makes a Replica and starts its readers; Close stops them.
 func New(opts Options) *Replica {
 	ctx, stop := context.WithCancel(context.Background())
-	r := &Replica{opts: opts, queue: make(chan pending, opts.QueueMax), stop: stop}
+	r := &Replica{opts: opts, queue: make(chan pending, opts.QueueMax), stop: stop, truncations: make(chan *wire.Request, truncationsMax)}
+	r.wg.Add(1)
+	go r.truncateLoop(ctx)
 	for range opts.Readers {
 		r.wg.Add(1)
 		go r.readLoop(ctx)
@@ -74,19 +95,23 @@ func New(opts Options) *Replica {
 	return r
 }
 
-// Close waits for the reads in progress and fails those in the queue.
+// Close waits for what is in progress and fails what is in a queue.
 func (r *Replica) Close() {
 	r.stop()
 	r.wg.Wait()
 	for {
 		select {
 		case p := <-r.queue:
-			p.consumer.ReadDone(errors.New("replica: shutting down"))
+			p.consumer.ReadDone(errShuttingDown)
+		case q := <-r.truncations:
+			q.Fail(errShuttingDown)
 		default:
 			return
 		}
 	}
 }
+
+var errShuttingDown = errors.New("replica: shutting down")
 
 // Write applies a mutation; w.Owner is told when it is durable and visible.
 func (r *Replica) Write(w *Write) { r.opts.Store.Apply(w) }

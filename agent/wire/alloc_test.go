@@ -6,6 +6,8 @@ import (
 	"context"
 	"net"
 	"testing"
+
+	"helenus/internal/fakenet"
 )
 
 type tcp struct{}
@@ -25,7 +27,7 @@ func loopback(t testing.TB) (a *node, b Target) {
 			t.Fatal(err)
 		}
 		at := ln.Addr().(*net.TCPAddr).AddrPort()
-		fn := newFakeNet(0)
+		fn := fakenet.New(0)
 		n := start(t, fn, i+1, func(o *Options) {
 			o.Net = tcp{}
 			o.Self.Addr = at

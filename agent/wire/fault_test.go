@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"helenus"
+	"helenus/internal/fakenet"
 )
 
 func TestRefusals(t *testing.T) {
@@ -33,7 +34,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				fn := newFakeNet(time.Millisecond)
+				fn := fakenet.New(time.Millisecond)
 				a, b := start(t, fn, 1, c.change), start(t, fn, 2, nil)
 				synctest.Wait()
 				w := a.ask(c.to, c.verb, nil, 0)
@@ -82,7 +83,7 @@ func TestVersions(t *testing.T) {
 // TestBackoff: while a node is away calls fail at once, and attempts get rarer.
 func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fn := newFakeNet(time.Millisecond)
+		fn := fakenet.New(time.Millisecond)
 		a := start(t, fn, 1, nil)
 		synctest.Wait()
 		began := time.Now()
@@ -94,13 +95,13 @@ func TestBackoff(t *testing.T) {
 		}
 		// 0.1 s doubled to 10 s, each halved at worst: 7 steps and then one in 5 to
 		// 10 s.
-		if n := fn.dialCount(); n < 15 || n > 32 {
+		if n := len(fn.Dials()); n < 15 || n > 32 {
 			t.Errorf("%d attempts in two minutes", n)
 		}
 		synctest.Wait()
-		equal := 0
-		for i := 9; i < len(fn.dials); i++ {
-			if fn.dials[i].Sub(fn.dials[i-1]) == fn.dials[i-1].Sub(fn.dials[i-2]) {
+		equal, dials := 0, fn.Dials()
+		for i := 9; i < len(dials); i++ {
+			if dials[i].Sub(dials[i-1]) == dials[i-1].Sub(dials[i-2]) {
 				equal++
 			}
 		}
@@ -129,7 +130,7 @@ func TestPeerDies(t *testing.T) {
 		if len(parked) != 100 {
 			t.Fatalf("%d arrived", len(parked))
 		}
-		a.net.breakAll(b.self.Addr.Addr())
+		a.net.Break(b.self.Addr.Addr())
 		time.Sleep(10 * time.Millisecond)
 		for _, w := range ws {
 			w.want(t, Unreachable)
@@ -161,7 +162,7 @@ func TestOneWayCut(t *testing.T) {
 			if there {
 				from, to = to, from
 			}
-			a.net.stall(from, to, true)
+			a.net.Stall(from, to, true)
 			w := a.ask(b.self, verbEcho, nil, 0)
 			began := time.Now()
 			time.Sleep(3 * time.Second)
@@ -176,7 +177,7 @@ func TestOneWayCut(t *testing.T) {
 			if there && b.Facts().Inbound != 0 {
 				t.Error("the other side keeps its end")
 			}
-			a.net.stall(from, to, false)
+			a.net.Stall(from, to, false)
 			time.Sleep(10 * time.Second)
 			w = a.ask(b.self, verbEcho, nil, 0)
 			time.Sleep(10 * time.Millisecond)
@@ -259,7 +260,7 @@ func TestGarbage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				fn := newFakeNet(0)
+				fn := fakenet.New(0)
 				b := start(t, fn, 2, nil)
 				synctest.Wait()
 				nc := raw(t, fn, b)
@@ -278,9 +279,9 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
-func raw(t *testing.T, fn *fakeNet, to *node) net.Conn {
+func raw(t *testing.T, fn *fakenet.Net, to *node) net.Conn {
 	t.Helper()
-	nc, err := host{fn, target(9).Addr.Addr()}.Dial(t.Context(), to.self.Addr.String())
+	nc, err := fn.Host(target(9).Addr.Addr()).Dial(t.Context(), to.self.Addr.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,9 +310,9 @@ func TestGarbageAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				fn := newFakeNet(0)
+				fn := fakenet.New(0)
 				a := start(t, fn, 1, nil)
-				ln := fn.listen(target(2).Addr)
+				ln := fn.Listen(target(2).Addr)
 				synctest.Wait()
 				w := a.ask(target(2), verbPark, nil, 5*time.Second)
 				nc, err := ln.Accept()
@@ -335,7 +336,7 @@ func TestGarbageAnswers(t *testing.T) {
 // TestHalfFrame: a peer that stops in the middle is found out by its silence.
 func TestHalfFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fn := newFakeNet(0)
+		fn := fakenet.New(0)
 		b := start(t, fn, 2, nil)
 		synctest.Wait()
 		good := hello{min: 1, max: 1, lane: Small, cluster: testCluster, from: target(9).ID}
@@ -360,12 +361,12 @@ func TestHalfFrame(t *testing.T) {
 // TestStop ends every call, at whatever stage.
 func TestStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fn := newFakeNet(time.Millisecond)
+		fn := fakenet.New(time.Millisecond)
 		a, b := start(t, fn, 1, nil), start(t, fn, 2, nil)
 		synctest.Wait()
 		up := a.ask(b.self, verbPark, nil, 0)
 		time.Sleep(10 * time.Millisecond)
-		ln := fn.listen(target(3).Addr) // accepts nothing
+		ln := fn.Listen(target(3).Addr) // accepts nothing
 		connecting := a.ask(target(3), verbEcho, nil, time.Hour)
 		again := a.ask(b.self, verbPark, nil, 0)
 		again.then = func() { a.ask(b.self, verbPark, nil, 0).want(t, Unreachable) }

@@ -14,6 +14,7 @@ import (
 
 	"helenus"
 	"helenus/internal/budget"
+	"helenus/internal/fakenet"
 )
 
 // text is a message of bytes.
@@ -69,7 +70,7 @@ func noise(n int) []byte {
 type node struct {
 	*Wire
 	self   Target
-	net    *fakeNet
+	net    *fakenet.Net
 	budget *budget.Budget
 	log    *logBuffer
 	stop   context.CancelFunc
@@ -117,12 +118,12 @@ func target(i int) Target {
 var testCluster = ClusterID{1, 2, 3}
 
 // start makes and runs node i; change may alter its options first.
-func start(t testing.TB, fn *fakeNet, i int, change func(*Options)) *node {
+func start(t testing.TB, fn *fakenet.Net, i int, change func(*Options)) *node {
 	t.Helper()
 	n := &node{self: target(i), net: fn, budget: budget.New("wire", 256<<20), log: &logBuffer{}, done: make(chan error, 1)}
 	seed := rand.NewChaCha8([32]byte{byte(i)})
 	var mu sync.Mutex
-	o := Options{Self: n.self, Identity: func() Identity { return Identity{Cluster: testCluster, Feature: 5} }, Net: host{fn, n.self.Addr.Addr()},
+	o := Options{Self: n.self, Identity: func() Identity { return Identity{Cluster: testCluster, Feature: 5} }, Net: fn.Host(n.self.Addr.Addr()),
 		Rand: func(b []byte) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -139,7 +140,7 @@ func start(t testing.TB, fn *fakeNet, i int, change func(*Options)) *node {
 	n.Wire = w
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop = stop
-	ln := fn.listen(n.self.Addr)
+	ln := fn.Listen(n.self.Addr)
 	go func() { n.done <- w.Run(ctx, ln) }()
 	return n
 }
@@ -207,7 +208,7 @@ func (w *waiter) want(t testing.TB, kind Kind) {
 func two(t *testing.T, change func(*Options), f func(a, b *node)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		fn := newFakeNet(time.Millisecond)
+		fn := fakenet.New(time.Millisecond)
 		a, b := start(t, fn, 1, change), start(t, fn, 2, change)
 		synctest.Wait()
 		f(a, b)

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"helenus/internal/fakenet"
 )
 
 // TestDeadlinesTravel: the handler knows how long the caller waits, and what
@@ -11,10 +13,10 @@ import (
 func TestDeadlinesTravel(t *testing.T) {
 	two(t, nil, func(a, b *node) {
 		began := time.Now()
-		a.net.stall(a.self.Addr.Addr(), b.self.Addr.Addr(), true)
+		a.net.Stall(a.self.Addr.Addr(), b.self.Addr.Addr(), true)
 		a.ask(b.self, verbPark, nil, 300*time.Millisecond)
 		time.Sleep(100 * time.Millisecond)
-		a.net.stall(a.self.Addr.Addr(), b.self.Addr.Addr(), false)
+		a.net.Stall(a.self.Addr.Addr(), b.self.Addr.Addr(), false)
 		time.Sleep(50 * time.Millisecond)
 		r := b.unpark()[0]
 		// What the request waited for its connection is taken off; what the
@@ -27,11 +29,11 @@ func TestDeadlinesTravel(t *testing.T) {
 			t.Error("not expired")
 		}
 		r.Drop()
-		a.net.stall(a.self.Addr.Addr(), b.self.Addr.Addr(), true)
+		a.net.Stall(a.self.Addr.Addr(), b.self.Addr.Addr(), true)
 		short := a.ask(b.self, verbPark, nil, time.Nanosecond)
 		time.Sleep(10 * time.Millisecond)
 		short.want(t, Timeout)
-		a.net.stall(a.self.Addr.Addr(), b.self.Addr.Addr(), false)
+		a.net.Stall(a.self.Addr.Addr(), b.self.Addr.Addr(), false)
 		time.Sleep(10 * time.Millisecond)
 		if f := facts(b, "PARK"); f.Expired != 2 || f.Handled != 1 {
 			t.Errorf("%+v", f)
@@ -42,15 +44,15 @@ func TestDeadlinesTravel(t *testing.T) {
 // TestLateAnswer finds nobody.
 func TestLateAnswer(t *testing.T) {
 	two(t, nil, func(a, b *node) {
-		a.net.stall(b.self.Addr.Addr(), a.self.Addr.Addr(), false)
+		a.net.Stall(b.self.Addr.Addr(), a.self.Addr.Addr(), false)
 		w := a.ask(b.self, verbPark, nil, 100*time.Millisecond)
 		time.Sleep(50 * time.Millisecond)
-		a.net.stall(b.self.Addr.Addr(), a.self.Addr.Addr(), true)
+		a.net.Stall(b.self.Addr.Addr(), a.self.Addr.Addr(), true)
 		b.unpark()[0].Reply(&text{[]byte("on its way")})
 		time.Sleep(100 * time.Millisecond)
 		w.want(t, Timeout)
 		again := a.ask(b.self, verbEcho, []byte("in the same slot"), 0)
-		a.net.stall(b.self.Addr.Addr(), a.self.Addr.Addr(), false)
+		a.net.Stall(b.self.Addr.Addr(), a.self.Addr.Addr(), false)
 		time.Sleep(100 * time.Millisecond)
 		w.want(t, Timeout)
 		again.want(t, 0)
@@ -67,7 +69,7 @@ func TestSlowReader(t *testing.T) {
 	two(t, func(o *Options) { o.PeerBytes, o.NoCompression = limit, true }, func(a, b *node) {
 		a.ask(b.self, verbEcho, nil, 0)
 		time.Sleep(10 * time.Millisecond)
-		a.net.stall(a.self.Addr.Addr(), b.self.Addr.Addr(), true)
+		a.net.Stall(a.self.Addr.Addr(), b.self.Addr.Addr(), true)
 		var ws []*waiter
 		for range 3000 {
 			ws = append(ws, a.ask(b.self, verbEcho, make([]byte, 1000), 0))
@@ -96,7 +98,7 @@ func TestSlowReader(t *testing.T) {
 		if u := a.budget.Used(); u > int64(limit-100<<10) {
 			t.Errorf("all calls are over, and %d bytes are charged", u)
 		}
-		a.net.stall(a.self.Addr.Addr(), b.self.Addr.Addr(), false)
+		a.net.Stall(a.self.Addr.Addr(), b.self.Addr.Addr(), false)
 		time.Sleep(time.Second)
 		// What had not left when its callers gave up is not sent any more.
 		if f := facts(b, "ECHO"); f.Handled+f.Expired > 1200 {
@@ -141,7 +143,7 @@ func TestNodeBound(t *testing.T) {
 func TestFlood(t *testing.T) {
 	for _, verb := range []VerbID{verbEcho, verbPark, verbBig} {
 		synctest.Test(t, func(t *testing.T) {
-			fn := newFakeNet(0)
+			fn := fakenet.New(0)
 			limit := 1 << 20
 			b := start(t, fn, 2, func(o *Options) { o.PeerBytes = limit })
 			synctest.Wait()
@@ -210,7 +212,7 @@ func TestManyLargeAnswers(t *testing.T) {
 // itself does not gather either.
 func TestFloodOfRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fn := newFakeNet(0)
+		fn := fakenet.New(0)
 		limit := 1 << 20
 		b := start(t, fn, 2, func(o *Options) { o.PeerBytes = limit })
 		synctest.Wait()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"helenus"
+	"helenus/internal/fakenet"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "the only seed of TestModel")
@@ -29,7 +30,7 @@ func TestModel(t *testing.T) {
 type modelRun struct {
 	*testing.T
 	rng   *rand.Rand
-	net   *fakeNet
+	net   *fakenet.Net
 	nodes [3]*node
 	calls []*modelCall
 }
@@ -44,7 +45,7 @@ type modelCall struct {
 
 func model(t *testing.T, seed uint64) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &modelRun{T: t, rng: rand.New(rand.NewPCG(seed, 1)), net: newFakeNet(time.Millisecond)}
+		m := &modelRun{T: t, rng: rand.New(rand.NewPCG(seed, 1)), net: fakenet.New(time.Millisecond)}
 		for i := range m.nodes {
 			m.start(i)
 		}
@@ -55,7 +56,7 @@ func model(t *testing.T, seed uint64) {
 		}
 		for i := range m.nodes {
 			for j := range m.nodes {
-				m.net.stall(target(i+1).Addr.Addr(), target(j+1).Addr.Addr(), false)
+				m.net.Stall(target(i+1).Addr.Addr(), target(j+1).Addr.Addr(), false)
 			}
 		}
 		time.Sleep(12 * time.Second)
@@ -92,13 +93,13 @@ func (m *modelRun) step() {
 	case p < 80:
 		m.nodes[i].endParked(m)
 	case p < 83:
-		m.net.breakAll(target(i + 1).Addr.Addr())
+		m.net.Break(target(i + 1).Addr.Addr())
 	case p < 88:
-		m.net.stall(target(i+1).Addr.Addr(), target(j+1).Addr.Addr(), true)
+		m.net.Stall(target(i+1).Addr.Addr(), target(j+1).Addr.Addr(), true)
 	case p < 96:
-		m.net.stall(target(i+1).Addr.Addr(), target(j+1).Addr.Addr(), false)
+		m.net.Stall(target(i+1).Addr.Addr(), target(j+1).Addr.Addr(), false)
 	case p < 98:
-		if nc, err := (host{m.net, target(9).Addr.Addr()}).Dial(m.Context(), target(i+1).Addr.String()); err == nil {
+		if nc, err := m.net.Host(target(9).Addr.Addr()).Dial(m.Context(), target(i+1).Addr.String()); err == nil {
 			_, _ = nc.Write(append(appendHello(nil, &hello{min: 1, max: 1, cluster: testCluster}), noise(100)...))
 			_ = nc.Close()
 		}

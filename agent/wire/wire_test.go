@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"helenus"
+	"helenus/internal/fakenet"
 )
 
 func TestCall(t *testing.T) {
@@ -69,14 +70,14 @@ func TestCompression(t *testing.T) {
 		two(t, func(o *Options) { o.NoCompression = plain }, func(a, b *node) {
 			a.ask(b.self, verbEcho, nil, 0) // what goes before the hello is never compressed
 			time.Sleep(100 * time.Millisecond)
-			sent := a.net.connections()[0].out.taken()
+			sent := a.net.Connections()[0].Sent()
 			w := a.ask(b.self, verbEcho, bytes.Repeat([]byte("abcd"), 10<<10), 0)
 			time.Sleep(100 * time.Millisecond)
 			w.want(t, 0)
 			if len(w.body) != 40<<10 || string(w.body[len(w.body)-4:]) != "abcd" {
 				t.Fatalf("%d bytes came back", len(w.body))
 			}
-			if took := a.net.connections()[0].out.taken() - sent; (took < 4<<10) == plain {
+			if took := a.net.Connections()[0].Sent() - sent; (took < 4<<10) == plain {
 				t.Errorf("NoCompression %v: %d bytes for 40 KiB", plain, took)
 			}
 			noisy := noise(20 << 10)
@@ -100,8 +101,8 @@ func TestLanes(t *testing.T) {
 		if n := b.Facts().Inbound; n != 3 {
 			t.Fatalf("%d connections for three lanes", n)
 		}
-		for _, c := range a.net.connections() {
-			if c.out.taken() > 4<<10 {
+		for _, c := range a.net.Connections() {
+			if c.Sent() > 4<<10 {
 				t.Fatal("much was sent already")
 			}
 		}
@@ -149,7 +150,7 @@ func TestUnknownVerbAndBadBodies(t *testing.T) {
 // TestDoors: what is no message goes to whoever takes its first byte.
 func TestDoors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fn := newFakeNet(0)
+		fn := fakenet.New(0)
 		var got net.Conn
 		a := start(t, fn, 1, func(o *Options) {
 			o.Doors = func(first byte, nc net.Conn) bool {
@@ -165,7 +166,7 @@ func TestDoors(t *testing.T) {
 			ok   bool
 		}{{"\xC2rest", true}, {"\xF4rest", false}} {
 			got = nil
-			nc, err := host{fn, target(9).Addr.Addr()}.Dial(t.Context(), a.self.Addr.String())
+			nc, err := fn.Host(target(9).Addr.Addr()).Dial(t.Context(), a.self.Addr.String())
 			if err != nil {
 				t.Fatal(err)
 			}

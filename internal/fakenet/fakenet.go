@@ -1,4 +1,14 @@
-package wire
+// Package fakenet is a network inside one process, for tests: bytes take time,
+// a direction between two hosts can be stalled, as TCP is while packets are
+// lost, connections can be broken, hosts can be gone, and what is not read
+// stops its writer.
+//
+// Nouns: Net (the network), Host (one address' view of it), Listener, Conn.
+//
+// Tests of agent/wire and agent/coord use it, inside a testing/synctest bubble
+// as a rule. It never reorders what goes over one connection and loses nothing
+// without breaking the connection.
+package fakenet
 
 import (
 	"context"
@@ -11,41 +21,43 @@ import (
 	"time"
 )
 
-// fakeNet is a network inside a bubble: bytes take latency, a direction between
-// two hosts can be stalled (as TCP is while packets are lost), connections can
-// be broken, and what is not read stops its writer.
-type fakeNet struct {
+// Net is a network.
+type Net struct {
 	latency time.Duration
 	window  int // bytes written and not read
 
 	mu        sync.Mutex // guards what follows
-	listeners map[string]*fakeListener
-	conns     []*fakeConn
+	listeners map[string]*Listener
+	conns     []*Conn
 	stalled   map[[2]netip.Addr]bool
 	dials     []time.Time
 }
 
-func newFakeNet(latency time.Duration) *fakeNet {
-	return &fakeNet{latency: latency, window: 256 << 10, listeners: map[string]*fakeListener{}, stalled: map[[2]netip.Addr]bool{}}
+// New makes a network whose bytes take latency from host to host.
+func New(latency time.Duration) *Net {
+	return &Net{latency: latency, window: 256 << 10, listeners: map[string]*Listener{}, stalled: map[[2]netip.Addr]bool{}}
 }
 
-type fakeListener struct {
-	n      *fakeNet
+// Listener takes the connections to one address.
+type Listener struct {
+	n      *Net
 	addr   netip.AddrPort
 	queue  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
-func (n *fakeNet) listen(addr netip.AddrPort) *fakeListener {
-	l := &fakeListener{n: n, addr: addr, queue: make(chan net.Conn, 1024), closed: make(chan struct{})}
+// Listen takes an address; it is free again when the Listener is closed.
+func (n *Net) Listen(addr netip.AddrPort) *Listener {
+	l := &Listener{n: n, addr: addr, queue: make(chan net.Conn, 1024), closed: make(chan struct{})}
 	n.mu.Lock()
 	n.listeners[addr.String()] = l
 	n.mu.Unlock()
 	return l
 }
 
-func (l *fakeListener) Accept() (net.Conn, error) {
+// Accept implements net.Listener.
+func (l *Listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.queue:
 		return c, nil
@@ -54,7 +66,8 @@ func (l *fakeListener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *fakeListener) Close() error {
+// Close implements net.Listener.
+func (l *Listener) Close() error {
 	l.once.Do(func() {
 		l.n.mu.Lock()
 		delete(l.n.listeners, l.addr.String())
@@ -64,15 +77,20 @@ func (l *fakeListener) Close() error {
 	return nil
 }
 
-func (l *fakeListener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.addr) }
+// Addr implements net.Listener.
+func (l *Listener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.addr) }
 
-// host is one host's view of the network.
-type host struct {
-	n    *fakeNet
+// Host gives a host's view of the network.
+func (n *Net) Host(addr netip.Addr) Host { return Host{n, addr} }
+
+// Host is where connections are made from.
+type Host struct {
+	n    *Net
 	addr netip.Addr
 }
 
-func (h host) Dial(ctx context.Context, address string) (net.Conn, error) {
+// Dial connects to a Listener.
+func (h Host) Dial(ctx context.Context, address string) (net.Conn, error) {
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
 	h.n.dials = append(h.n.dials, time.Now())
@@ -82,15 +100,15 @@ func (h host) Dial(ctx context.Context, address string) (net.Conn, error) {
 	}
 	from := netip.AddrPortFrom(h.addr, 1)
 	there, back := newPipe(h.n, h.addr, l.addr.Addr()), newPipe(h.n, l.addr.Addr(), h.addr)
-	client := &fakeConn{in: back, out: there, local: from, remote: l.addr}
-	server := &fakeConn{in: there, out: back, local: l.addr, remote: from}
+	client := &Conn{in: back, out: there, local: from, remote: l.addr}
+	server := &Conn{in: there, out: back, local: l.addr, remote: from}
 	h.n.conns = append(h.n.conns, client)
 	l.queue <- server
 	return client, ctx.Err()
 }
 
-// stall holds back what goes from one host to another, or lets it go.
-func (n *fakeNet) stall(from, to netip.Addr, on bool) {
+// Stall holds back what goes from one host to another, or lets it go.
+func (n *Net) Stall(from, to netip.Addr, on bool) {
 	n.mu.Lock()
 	n.stalled[[2]netip.Addr{from, to}] = on
 	conns := n.conns
@@ -101,14 +119,14 @@ func (n *fakeNet) stall(from, to netip.Addr, on bool) {
 	}
 }
 
-func (n *fakeNet) isStalled(from, to netip.Addr) bool {
+func (n *Net) isStalled(from, to netip.Addr) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.stalled[[2]netip.Addr{from, to}]
 }
 
-// breakAll resets every connection of a host.
-func (n *fakeNet) breakAll(of netip.Addr) {
+// Break resets every connection of a host.
+func (n *Net) Break(of netip.Addr) {
 	n.mu.Lock()
 	conns := n.conns
 	n.mu.Unlock()
@@ -120,10 +138,11 @@ func (n *fakeNet) breakAll(of netip.Addr) {
 	}
 }
 
-func (n *fakeNet) dialCount() int {
+// Dials are the times at which somebody tried to connect.
+func (n *Net) Dials() []time.Time {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.dials)
+	return append([]time.Time(nil), n.dials...)
 }
 
 type chunk struct {
@@ -133,7 +152,7 @@ type chunk struct {
 
 // pipe is one direction of a connection.
 type pipe struct {
-	n        *fakeNet
+	n        *Net
 	from, to netip.Addr
 
 	mu       sync.Mutex // guards what follows
@@ -147,7 +166,7 @@ type pipe struct {
 	received int
 }
 
-func newPipe(n *fakeNet, from, to netip.Addr) *pipe {
+func newPipe(n *Net, from, to netip.Addr) *pipe {
 	p := &pipe{n: n, from: from, to: to}
 	p.changed = sync.NewCond(&p.mu)
 	return p
@@ -233,15 +252,20 @@ func (p *pipe) deadline(of *time.Time, t time.Time) {
 	}
 }
 
-type fakeConn struct {
+// Conn is one end of a connection.
+type Conn struct {
 	in, out       *pipe
 	local, remote netip.AddrPort
 }
 
-func (c *fakeConn) Read(b []byte) (int, error)  { return c.in.read(b) }
-func (c *fakeConn) Write(b []byte) (int, error) { return c.out.write(b) }
+// Read implements net.Conn.
+func (c *Conn) Read(b []byte) (int, error) { return c.in.read(b) }
 
-func (c *fakeConn) Close() error {
+// Write implements net.Conn.
+func (c *Conn) Write(b []byte) (int, error) { return c.out.write(b) }
+
+// Close implements net.Conn.
+func (c *Conn) Close() error {
 	c.out.mu.Lock()
 	c.out.eof = true
 	c.out.changed.Broadcast()
@@ -250,31 +274,40 @@ func (c *fakeConn) Close() error {
 	return nil
 }
 
-func (c *fakeConn) LocalAddr() net.Addr  { return net.TCPAddrFromAddrPort(c.local) }
-func (c *fakeConn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) }
+// LocalAddr implements net.Conn.
+func (c *Conn) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.local) }
 
-func (c *fakeConn) SetDeadline(t time.Time) error {
+// RemoteAddr implements net.Conn.
+func (c *Conn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) }
+
+// SetDeadline implements net.Conn.
+func (c *Conn) SetDeadline(t time.Time) error {
 	c.in.deadline(&c.in.readBy, t)
 	c.out.deadline(&c.out.writeBy, t)
 	return nil
 }
-func (c *fakeConn) SetReadDeadline(t time.Time) error {
+
+// SetReadDeadline implements net.Conn.
+func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.in.deadline(&c.in.readBy, t)
 	return nil
 }
-func (c *fakeConn) SetWriteDeadline(t time.Time) error {
+
+// SetWriteDeadline implements net.Conn.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.out.deadline(&c.out.writeBy, t)
 	return nil
 }
 
-// taken is how many bytes were written so far.
-func (p *pipe) taken() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.received
+// Sent is how many bytes were written to this end so far.
+func (c *Conn) Sent() int {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.out.received
 }
 
-func (n *fakeNet) connections() []*fakeConn {
+// Connections are the ends of those who dialled, oldest first.
+func (n *Net) Connections() []*Conn {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.conns
