@@ -24,6 +24,7 @@ import (
 	"helenus/agent/config"
 	"helenus/agent/coord"
 	"helenus/agent/gossip"
+	"helenus/agent/hint"
 	"helenus/agent/job"
 	"helenus/agent/query"
 	"helenus/agent/replica"
@@ -87,6 +88,8 @@ type Agent struct {
 	store   *store.Store
 	gossip  *gossip.Gossip
 	dynamic *snitch.Dynamic // nil: switched off
+	hints   *hint.Hints
+	handoff atomic.Pointer[hint.Settings] // in force
 	wire    *wire.Wire
 	replica *replica.Replica
 	coord   *coord.Coordinator
@@ -123,7 +126,7 @@ func New(cfg config.Config, env Env) (_ *Agent, err error) {
 		a.findPlace, a.findSeeds,
 		func() error { return a.openCluster(partitioner) },
 		func() error { return a.openStore(partitioner) },
-		a.openJournal, a.openGossip,
+		a.openJournal, a.openGossip, a.openReplica, a.openHints,
 		func() error { a.makeRooms(partitioner); return nil },
 		a.openWire, a.makeAdmin,
 	} {
@@ -167,15 +170,9 @@ func (a *Agent) makeRooms(p token.Partitioner) {
 	clock := coord.NewClock(a.env.Now)
 	a.traces = system.NewTraces(self.Broadcast)
 	a.tables = system.NewTables(a.systemEnv())
-	if a.cfg.DynamicSnitch {
-		a.dynamic = snitch.NewDynamic(snitch.DynamicOptions{Self: a.cluster.Self(), Datacenter: a.node.Datacenter, Rack: a.node.Rack,
-			UpdateInterval: a.cfg.DynamicSnitchUpdateInterval, ResetInterval: a.cfg.DynamicSnitchResetInterval, BadnessThreshold: a.cfg.DynamicSnitchBadness})
-	}
-	a.replica = replica.New(replica.Options{Store: a.store, Readers: a.cfg.ConcurrentReads, QueueMax: readQueueMax,
-		States: &a.applied, Behind: a.behind})
 	a.coord = coord.New(coord.Options{Self: a.cluster.Self(), Datacenter: a.node.Datacenter, Partition: p,
 		Replica: a.replica, Tables: a.tables, Clock: clock,
-		Liveness: a.gossip, Proximity: a.proximity(), Timeouts: a.timeouts})
+		Liveness: a.gossip, Hints: a.hints, Proximity: a.proximity(), Timeouts: a.timeouts})
 	a.engine = query.New(query.Options{
 		Coordinator: a.coord, Metadata: (*metadata)(a), Partitioner: p, Now: a.env.Now, Clock: clock, Rand: a.env.Rand,
 		Log: a.env.Log, Truncate: a.truncate, Describe: a.describe,
@@ -189,9 +186,6 @@ func (a *Agent) makeRooms(p token.Partitioner) {
 		IdleTimeout: a.cfg.NativeIdleTimeout, InFlightBytes: int(a.cfg.InFlightPerAddrBytesMax),
 	})
 }
-
-// readQueueMax bounds the reads that wait for the disk.
-const readQueueMax = 4096
 
 // storageAddress is where other nodes reach this one.
 func (a *Agent) storageAddress() string {
@@ -220,6 +214,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		func(ctx context.Context) error { return a.cluster.Run(ctx, a.wire, a.gossip) },
 		func(ctx context.Context) error { return a.gossip.Run(ctx, a.wire) },
 		func(ctx context.Context) error { return a.admin.Run(ctx, operators) },
+		func(ctx context.Context) error { return a.hints.Run(ctx, a.wire) },
 		a.replica.Run, a.followSchema, a.tell,
 	}
 	if a.dynamic != nil {

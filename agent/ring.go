@@ -14,8 +14,11 @@ import (
 	"helenus"
 	"helenus/agent/coord"
 	"helenus/agent/gossip"
+	"helenus/agent/hint"
+	"helenus/agent/replica"
 	"helenus/agent/snitch"
 	"helenus/agent/wire"
+	"helenus/internal/cql/schema"
 	"helenus/internal/meta"
 	"helenus/internal/ring"
 	"helenus/store/vfs"
@@ -124,11 +127,48 @@ func (a *Agent) findSeeds() error {
 	return nil
 }
 
+// readQueueMax bounds the reads that wait for the disk.
+const readQueueMax = 4096
+
+// openReplica makes this node's share of requests.
+func (a *Agent) openReplica() error {
+	a.replica = replica.New(replica.Options{Store: a.store, Readers: a.cfg.ConcurrentReads, QueueMax: readQueueMax,
+		States: &a.applied, Behind: a.behind, Truncated: func(id schema.TableID) { a.hints.Truncated(id) }})
+	if a.cfg.DynamicSnitch {
+		a.dynamic = snitch.NewDynamic(snitch.DynamicOptions{Self: a.cluster.Self(), Datacenter: a.node.Datacenter, Rack: a.node.Rack,
+			UpdateInterval: a.cfg.DynamicSnitchUpdateInterval, ResetInterval: a.cfg.DynamicSnitchResetInterval, BadnessThreshold: a.cfg.DynamicSnitchBadness})
+	}
+	return nil
+}
+
+// openHints finds what is kept for other nodes.
+func (a *Agent) openHints() (err error) {
+	settings := hint.Settings{Enabled: a.cfg.HintedHandoff, Window: a.cfg.MaxHintWindow, BytesPerHostMax: a.cfg.HintsPerHostBytesMax, BytesPerSec: a.cfg.HintBytesPerSec}
+	for _, dc := range a.cfg.HintsDisabledDatacenters {
+		settings.DisabledDCs = append(settings.DisabledDCs, helenus.Datacenter(dc))
+	}
+	a.handoff.Store(&settings)
+	dir := a.cfg.HintsDirectory
+	if dir == "" {
+		dir = filepath.Join(filepath.Dir(a.cfg.CommitLogDirectory), "hints")
+	}
+	a.hints, err = hint.Open(hint.Options{FS: a.env.FS, Dir: dir, Self: a.cluster.Self(), Settings: func() hint.Settings { return *a.handoff.Load() },
+		State: a.applied.State, Liveness: a.gossip, Replica: a.replica, Behind: a.behind, Now: a.env.Now, Log: a.env.Log,
+		SegmentBytes: min(a.cfg.HintFileBytesMax, hintSegmentBytesMax), BufferBytes: a.cfg.InFlightBytesMax})
+	if err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	return nil
+}
+
+// hintSegmentBytesMax: what has been delivered goes away file by file.
+const hintSegmentBytesMax = 32 << 20
+
 // openWire hands the verbs of all rooms to the node's end of messages, and that
 // to the rooms.
 func (a *Agent) openWire() error {
 	var verbs []wire.Verb
-	for _, room := range []interface{ Verbs() []wire.Verb }{a.cluster, a.gossip, a.replica, a.coord} {
+	for _, room := range []interface{ Verbs() []wire.Verb }{a.cluster, a.gossip, a.replica, a.coord, a.hints} {
 		verbs = append(verbs, room.Verbs()...)
 	}
 	var err error

@@ -62,11 +62,9 @@ type Config struct {
 	HintedHandoff            bool
 	HintsDisabledDatacenters []string
 	MaxHintWindow            time.Duration
-	HintWindowPersistent     bool
 	HintBytesPerSec          int64
 	HintFileBytesMax         int64
 	HintsPerHostBytesMax     int64 // 0: no limit
-	HintsFlushPeriod         time.Duration
 
 	RequestTimeout      time.Duration
 	ReadTimeout         time.Duration
@@ -174,11 +172,9 @@ func peers(c *Config) []*setting {
 		boolean("hinted_handoff_enabled", &c.HintedHandoff, "true"),
 		commaList("hinted_handoff_disabled_datacenters", &c.HintsDisabledDatacenters),
 		duration("max_hint_window", &c.MaxHintWindow, "3h"),
-		boolean("hint_window_persistent_enabled", &c.HintWindowPersistent, "true"),
 		size("hinted_handoff_throttle", &c.HintBytesPerSec, "1024KiB"),
 		size("max_hints_file_size", &c.HintFileBytesMax, "128MiB"),
 		size("max_hints_size_per_host", &c.HintsPerHostBytesMax, "0B"),
-		duration("hints_flush_period", &c.HintsFlushPeriod, "10000ms"),
 	}
 }
 
