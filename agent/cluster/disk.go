@@ -28,18 +28,20 @@ const (
 	snapshotMagic = "HELS"
 	logMagic      = "HELM"
 	fileVersion   = 1
+	// logVersion 2 has the proposal's id in each entry; 1 is read and replaced.
+	logVersion = 2
 
 	hashSize        = sha256.Size
 	logHeaderSize   = 8
-	entryHeaderSize = 17 // mark u8, length u32, epoch u64, crc u32
-	entryTailSize   = 5  // crc u32, mark u8
-	// The marks keep the ends of an entry from being zero; see isTorn.
-	entryMark    = 0xE1
-	entryEndMark = 0x1E
+	frameHeaderSize = 17 // mark u8, length u32, number u64, crc u32
+	frameTailSize   = 5  // crc u32, mark u8
+	// The marks keep the ends of a frame from being zero; see isTorn.
+	frameMark    = 0xE1
+	frameEndMark = 0x1E
 	sectorSize   = 512
 
 	// A change is a statement, a snapshot a schema; more than this is damage.
-	changeSizeMax   = 64 << 20
+	frameSizeMax    = 64 << 20
 	snapshotSizeMax = 1 << 30
 	logSizeMax      = 1 << 30
 )
@@ -106,7 +108,7 @@ func (l *Log) identity() (id helenus.HostID, err error) {
 // recover publishes the State that snapshot and log lead to and leaves the log
 // open for appending.
 func (l *Log) recover() error {
-	s, err := l.readSnapshot()
+	s, h, err := l.readSnapshot()
 	if err != nil {
 		return err
 	}
@@ -115,17 +117,17 @@ func (l *Log) recover() error {
 		return err
 	}
 	if name == "" {
-		l.publish(s)
+		l.publish(s, h)
 		return l.create(s.Epoch + 1)
 	}
-	s, torn, err := l.replay(name, s)
+	s, h, rewrite, err := l.replay(name, s, h)
 	if err != nil {
 		return err
 	}
-	l.publish(s)
-	if torn {
+	l.publish(s, h)
+	if rewrite {
 		// The tail cannot be cut off: what follows goes to a new file.
-		return l.compact(s)
+		return l.compact(s, h.end().hash)
 	}
 	if l.file, err = l.fs.OpenReadWrite(l.path(name)); err != nil {
 		return fmt.Errorf("cluster: %w", err)
@@ -138,28 +140,29 @@ func (l *Log) recover() error {
 	return nil
 }
 
-func (l *Log) readSnapshot() (*meta.State, error) {
+func (l *Log) readSnapshot() (*meta.State, history, error) {
 	name := l.path(snapshotName)
 	b, err := vfs.ReadFile(l.fs, name, snapshotSizeMax)
 	if errors.Is(err, fs.ErrNotExist) {
-		return meta.New(l.cfg.Local), nil
+		return meta.New(l.cfg.Local), history{}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cluster: %w", err)
+		return nil, history{}, fmt.Errorf("cluster: %w", err)
 	}
 	content, err := unseal(snapshotMagic, b)
 	if err == nil && len(content) < hashSize {
 		err = errors.New("cut short")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cluster: %s is damaged: %w%s", name, err, wayOut)
+		return nil, history{}, fmt.Errorf("cluster: %s is damaged: %w%s", name, err, wayOut)
 	}
-	s, err := meta.DecodeState(content[hashSize:], l.cfg.Local)
+	s, err := l.cfg.decode(content[hashSize:], l.cfg.Local)
 	if err != nil {
-		return nil, fmt.Errorf("cluster: %s: %w%s", name, err, wayOut)
+		return nil, history{}, fmt.Errorf("cluster: %s: %w%s", name, err, wayOut)
 	}
-	copy(l.chain[:], content)
-	return s, nil
+	h := history{base: point{epoch: s.Epoch}}
+	copy(h.base.hash[:], content)
+	return s, h, nil
 }
 
 // logName finds the log file, "" when there is none. There is never more than
@@ -183,89 +186,142 @@ func (l *Log) logName() (string, error) {
 	return names[0], nil
 }
 
+func (l *Log) damaged(name string, at int, format string, args ...any) error {
+	return fmt.Errorf("cluster: %s is damaged at byte %d: %s%s", l.path(name), at, fmt.Sprintf(format, args...), wayOut)
+}
+
 // replay applies the entries of a log behind s. Entries that the snapshot
-// already holds are there when the crash came before the log's removal.
-func (l *Log) replay(name string, s *meta.State) (_ *meta.State, torn bool, err error) {
+// already holds are there when the crash came before the log's removal. The file
+// is to be written anew when its end is torn or its version old.
+func (l *Log) replay(name string, s *meta.State, h history) (_ *meta.State, _ history, rewrite bool, err error) {
 	b, err := vfs.ReadFile(l.fs, l.path(name), logSizeMax)
 	if err != nil {
-		return nil, false, fmt.Errorf("cluster: %w", err)
+		return nil, h, false, fmt.Errorf("cluster: %w", err)
 	}
-	damaged := func(at int, format string, args ...any) error {
-		return fmt.Errorf("cluster: %s is damaged at byte %d: %s%s", l.path(name), at, fmt.Sprintf(format, args...), wayOut)
-	}
-	if !bytes.Equal(b[:min(len(b), logHeaderSize)], logHeader()) {
+	head := b[:min(len(b), logHeaderSize)]
+	old := bytes.Equal(head, logHeader(1))
+	if !old && !bytes.Equal(head, logHeader(logVersion)) {
 		if isTorn(b, 0, logHeaderSize) {
-			return s, true, nil
+			return s, h, true, nil
 		}
-		return nil, false, damaged(0, "not a log of version %d", fileVersion)
+		return nil, h, false, l.damaged(name, 0, "not a log of version 1 to %d", logVersion)
 	}
 	for at := logHeaderSize; at < len(b); {
-		e, size, problem := parseEntry(b[at:])
+		f, size, problem := parseFrame(b[at:])
 		if problem != "" {
 			if isTorn(b, at, size) {
-				return s, true, nil
+				return s, h, true, nil
 			}
-			return nil, false, damaged(at, "%s", problem)
+			return nil, h, false, l.damaged(name, at, "%s", problem)
+		}
+		e, err := f.entry(old)
+		if err != nil {
+			return nil, h, false, l.damaged(name, at, "%v", err)
+		}
+		l.entries++
+		if e.epoch > s.Epoch {
+			if s, err = l.follow(s, h.end(), e, old); err != nil {
+				return nil, h, false, l.damaged(name, at, "%v", err)
+			}
+			h = h.with(e)
 		}
 		at += size
-		l.entries++
-		if e.epoch <= s.Epoch {
-			continue
-		}
-		if e.epoch != s.Epoch+1 || e.hash != link(l.chain, e.epoch, e.change) {
-			return nil, false, damaged(at-size, "entry of epoch %d does not follow epoch %d", e.epoch, s.Epoch)
-		}
-		c, err := meta.DecodeChange(e.change)
-		if err != nil {
-			return nil, false, damaged(at-size, "%v", err)
-		}
-		next, err := meta.Apply(s, c)
-		if err != nil || next.Epoch != e.epoch {
-			return nil, false, damaged(at-size, "the change of epoch %d does not apply: %v", e.epoch, err)
-		}
-		s, l.chain = next, e.hash
 	}
-	return s, false, nil
-}
-
-type entry struct {
-	epoch  meta.Epoch
-	hash   [hashSize]byte
-	change []byte
-}
-
-func link(previous [hashSize]byte, epoch meta.Epoch, change []byte) [hashSize]byte {
-	b := binary.BigEndian.AppendUint64(previous[:], uint64(epoch))
-	return sha256.Sum256(append(b, change...))
-}
-
-func logHeader() []byte { return binary.BigEndian.AppendUint32([]byte(logMagic), fileVersion) }
-
-// parseEntry reads the entry at the start of b. With a problem, size is how far
-// the entry says it reaches, or the header's size when even that is unknown.
-func parseEntry(b []byte) (e entry, size int, problem string) {
-	if len(b) < entryHeaderSize {
-		return e, entryHeaderSize, "entry header cut short"
+	if old { // its entries have no ids and are not for others
+		h = history{base: h.end()}
 	}
-	if b[0] != entryMark || crc(b[:13]) != binary.BigEndian.Uint32(b[13:]) {
-		return e, entryHeaderSize, "checksum of an entry's header does not match"
+	return s, h, old, nil
+}
+
+// follow is the State that an entry leads to, if it comes next at that place.
+func (l *Log) follow(s *meta.State, at point, e entry, old bool) (*meta.State, error) {
+	if e.hash != link(at.hash, e.epoch, e.payload) {
+		return nil, fmt.Errorf("entry of epoch %d does not follow epoch %d", e.epoch, at.epoch)
+	}
+	change := e.payload
+	if !old {
+		change = e.change()
+	}
+	next, err := l.cfg.apply(s, change)
+	if err != nil {
+		return nil, fmt.Errorf("the change of epoch %d cannot be followed: %w", e.epoch, err)
+	}
+	if next.Epoch != e.epoch {
+		return nil, fmt.Errorf("the change of epoch %d leads from epoch %d to %d", e.epoch, s.Epoch, next.Epoch)
+	}
+	return next, nil
+}
+
+func applyEncoded(s *meta.State, change []byte) (*meta.State, error) {
+	c, err := meta.DecodeChange(change)
+	if err != nil {
+		return nil, err
+	}
+	return meta.Apply(s, c)
+}
+
+// frame is one write to a log: a number and a body, each checked.
+type frame struct {
+	number uint64
+	body   []byte
+}
+
+func (f frame) entry(old bool) (entry, error) {
+	least := hashSize
+	if !old {
+		least += proposalBytes
+	}
+	if len(f.body) < least {
+		return entry{}, errors.New("impossible length of an entry")
+	}
+	e := entry{epoch: meta.Epoch(f.number), payload: f.body[hashSize:]}
+	copy(e.hash[:], f.body)
+	return e, nil
+}
+
+func appendFrame(dst []byte, number uint64, body ...[]byte) []byte {
+	size := 0
+	for _, b := range body {
+		size += len(b)
+	}
+	at := len(dst)
+	dst = binary.BigEndian.AppendUint32(append(dst, frameMark), uint32(size))
+	dst = binary.BigEndian.AppendUint64(dst, number)
+	dst = binary.BigEndian.AppendUint32(dst, crc(dst[at:]))
+	at = len(dst)
+	for _, b := range body {
+		dst = append(dst, b...)
+	}
+	return append(binary.BigEndian.AppendUint32(dst, crc(dst[at:])), frameEndMark)
+}
+
+func logHeader(version uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte(logMagic), version)
+}
+
+// parseFrame reads the frame at the start of b. With a problem, size is how far
+// the frame says it reaches, or the header's size when even that is unknown.
+func parseFrame(b []byte) (f frame, size int, problem string) {
+	if len(b) < frameHeaderSize {
+		return f, frameHeaderSize, "entry header cut short"
+	}
+	if b[0] != frameMark || crc(b[:13]) != binary.BigEndian.Uint32(b[13:]) {
+		return f, frameHeaderSize, "checksum of an entry's header does not match"
 	}
 	length := binary.BigEndian.Uint32(b[1:])
-	if length < hashSize || length > changeSizeMax {
-		return e, entryHeaderSize, "impossible length of an entry"
+	if length > frameSizeMax {
+		return f, frameHeaderSize, "impossible length of an entry"
 	}
-	size = entryHeaderSize + int(length) + entryTailSize
+	size = frameHeaderSize + int(length) + frameTailSize
 	if len(b) < size {
-		return e, size, "entry cut short"
+		return f, size, "entry cut short"
 	}
-	body := b[entryHeaderSize : size-entryTailSize]
-	if crc(body) != binary.BigEndian.Uint32(b[size-entryTailSize:]) || b[size-1] != entryEndMark {
-		return e, size, "checksum of an entry does not match"
+	f.body = b[frameHeaderSize : size-frameTailSize]
+	if crc(f.body) != binary.BigEndian.Uint32(b[size-frameTailSize:]) || b[size-1] != frameEndMark {
+		return f, size, "checksum of an entry does not match"
 	}
-	e.epoch = meta.Epoch(binary.BigEndian.Uint64(b[5:]))
-	copy(e.hash[:], body)
-	e.change = body[hashSize:]
-	return e, size, ""
+	f.number = binary.BigEndian.Uint64(b[5:])
+	return f, size, ""
 }
 
 // isTorn tells whether the bad bytes b[at:at+size] can be a write that a power
@@ -293,7 +349,7 @@ func (l *Log) create(first meta.Epoch) error {
 		return fmt.Errorf("cluster: %w", err)
 	}
 	l.file, l.entries = f, 0
-	if _, err = f.Write(logHeader()); err == nil {
+	if _, err = f.Write(logHeader(logVersion)); err == nil {
 		err = f.Sync()
 	}
 	if err == nil {
@@ -305,34 +361,28 @@ func (l *Log) create(first meta.Epoch) error {
 	return nil
 }
 
-// append makes one entry durable.
-func (l *Log) append(epoch meta.Epoch, c meta.Change) error {
-	change := meta.EncodeChange(nil, c)
-	if len(change) > changeSizeMax-hashSize {
-		return fmt.Errorf("cluster: a change of %d bytes is too large", len(change))
+// append makes entries durable, with one write and one sync.
+func (l *Log) append(entries []entry) error {
+	var b []byte
+	for _, e := range entries {
+		b = appendFrame(b, uint64(e.epoch), e.hash[:], e.payload)
 	}
-	hash := link(l.chain, epoch, change)
-	b := binary.BigEndian.AppendUint32([]byte{entryMark}, uint32(hashSize+len(change)))
-	b = binary.BigEndian.AppendUint64(b, uint64(epoch))
-	b = binary.BigEndian.AppendUint32(b, crc(b))
-	b = append(append(b, hash[:]...), change...)
-	b = append(binary.BigEndian.AppendUint32(b, crc(b[entryHeaderSize:])), entryEndMark)
-	if _, err := l.file.Write(b); err != nil {
-		return fmt.Errorf("cluster: append epoch %d: %w", epoch, err)
+	_, err := l.file.Write(b)
+	if err == nil {
+		err = l.file.Sync()
 	}
-	if err := l.file.Sync(); err != nil {
-		return fmt.Errorf("cluster: append epoch %d: %w", epoch, err)
+	if err != nil {
+		return fmt.Errorf("cluster: append epoch %d: %w", entries[0].epoch, err)
 	}
-	l.chain = hash
-	l.entries++
+	l.entries += len(entries)
 	return nil
 }
 
 // compact writes a snapshot of s, which holds all entries, and starts a new log
 // file. The old one goes first, durably: two files never meet.
-func (l *Log) compact(s *meta.State) error {
+func (l *Log) compact(s *meta.State, chain [hashSize]byte) error {
 	if s.Founded() {
-		content := meta.EncodeState(slices.Clone(l.chain[:]), s)
+		content := meta.EncodeState(chain[:], s)
 		if err := vfs.WriteFile(l.fs, l.path(snapshotName), sealed(snapshotMagic, content)); err != nil {
 			return fmt.Errorf("cluster: %w", err)
 		}

@@ -2,12 +2,10 @@ package cluster
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -277,56 +275,5 @@ func TestFailedSyncStopsChanges(t *testing.T) {
 	l.turn <- struct{}{}
 	if _, err := l.Commit(cancelled, createKeyspace(1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled commit: %v", err)
-	}
-}
-
-// TestGolden reads files of the first format, kept for ever.
-// Made by: HELENUS_REWRITE=1 go test ./agent/cluster -run Golden
-func TestGolden(t *testing.T) {
-	const path = "testdata/v1.txt"
-	if os.Getenv("HELENUS_REWRITE") != "" {
-		mem := vfs.NewMem()
-		cfg := testConfig(1)
-		l := mustOpen(t, mem, cfg)
-		for i := range 4 {
-			mustCommit(t, l, createKeyspace(i))
-		}
-		l.Close()
-		var out strings.Builder
-		for _, name := range []string{"identity", "snapshot", "log-00000000000000000006"} {
-			b, err := vfs.ReadFile(mem, cfg.Dir+"/"+name, 1<<20)
-			if err != nil {
-				t.Fatal(err)
-			}
-			fmt.Fprintf(&out, "%s %s\n", name, hex.EncodeToString(b))
-		}
-		if err := os.WriteFile(path, []byte(out.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mem := vfs.NewMem()
-	cfg := testConfig(5)
-	if err := mem.MkdirAll(cfg.Dir); err != nil {
-		t.Fatal(err)
-	}
-	for _, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
-		name, content, _ := strings.Cut(line, " ")
-		raw, err := hex.DecodeString(content)
-		if err == nil {
-			err = vfs.WriteFile(mem, cfg.Dir+"/"+name, raw)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	l := mustOpen(t, mem, cfg)
-	defer l.Close()
-	s := l.State()
-	if s.Epoch != 7 || s.Schema.Keyspaces["ks3"] == nil || s.Schema.Keyspaces["ks0"] == nil || len(s.Nodes[0].Tokens) != 4 {
-		t.Errorf("golden files lead to epoch %d", s.Epoch)
 	}
 }

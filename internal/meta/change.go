@@ -1,12 +1,13 @@
 package meta
 
 import (
+	"helenus"
 	"helenus/internal/cql/schema"
 	"helenus/internal/cql/types"
 )
 
 // Change is one step of the metadata. The set is closed: Found, Register,
-// Install, CreateKeyspace, AlterKeyspace, DropKeyspace, CreateTable,
+// Install, SetVoters, Recover, CreateKeyspace, AlterKeyspace, DropKeyspace, CreateTable,
 // AddColumns, DropColumns, RenameColumns, AlterTableOptions, DropTable,
 // CreateType, AddField, RenameFields, DropType.
 //
@@ -48,6 +49,20 @@ type Install struct {
 // date. Place and tokens of a member never change this way.
 type Register struct {
 	Node Node
+}
+
+// SetVoters hands the right to decide to other members: nothing may be decided
+// behind it by those who had it before.
+type SetVoters struct {
+	Voters []helenus.HostID // one, three or five members, sorted
+	Group  GroupID          // made by the proposer
+}
+
+// Recover makes one member the only voter, in a new incarnation. It is decided by
+// that member alone, from its own copy, when the voters are lost.
+type Recover struct {
+	Voter helenus.HostID
+	Group GroupID // made by that member
 }
 
 // CreateKeyspace is CREATE KEYSPACE.
@@ -180,6 +195,8 @@ type DropType struct {
 func (Found) kind() string             { return "found" }
 func (Install) kind() string           { return "install" }
 func (Register) kind() string          { return "register" }
+func (SetVoters) kind() string         { return "set_voters" }
+func (Recover) kind() string           { return "recover" }
 func (CreateKeyspace) kind() string    { return "create_keyspace" }
 func (AlterKeyspace) kind() string     { return "alter_keyspace" }
 func (DropKeyspace) kind() string      { return "drop_keyspace" }
@@ -198,6 +215,9 @@ func (DropType) kind() string          { return "drop_type" }
 // conditional, has nothing to do; such a change is not logged. Errors are
 // *helenus.Error with the codes and texts of Cassandra.
 func Apply(s *State, c Change) (*State, error) {
+	if need := levelOf(c); s.Level < need {
+		return nil, helenus.Invalid("%s needs feature level %d, and some member is at %d: upgrade all members first", c.kind(), need, s.Level)
+	}
 	next, err := c.apply(s)
 	if err != nil {
 		return nil, err
@@ -206,6 +226,9 @@ func Apply(s *State, c Change) (*State, error) {
 		return s, nil
 	}
 	next.Epoch = s.Epoch + 1
+	if _, ok := c.(Recover); ok {
+		next.Epoch = s.Epoch.nextIncarnation()
+	}
 	next.finish(s)
 	return next, nil
 }

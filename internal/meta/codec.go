@@ -14,7 +14,13 @@ import (
 // The encoded forms of Change and State; docs/format/metadata.md is their page.
 // formatVersion stands before both. A later version adds fields behind those
 // there are, guarded by the version and the cluster's feature level.
-const formatVersion = 1
+//
+// A Change has version 1. A State has version 2 when its voters must be written,
+// and 1 as long as they follow from the members.
+const (
+	formatVersion      = 1
+	stateVersionVoters = 2
+)
 
 // EncodeChange appends the encoded form of c to dst.
 func EncodeChange(dst []byte, c Change) []byte {
@@ -33,6 +39,10 @@ func code(x *coder, c Change) {
 	case Install:
 		c.code(x)
 	case Register:
+		c.code(x)
+	case SetVoters:
+		c.code(x)
+	case Recover:
 		c.code(x)
 	case CreateKeyspace:
 		c.code(x)
@@ -74,6 +84,7 @@ func decoderOf[T Change, P interface {
 
 var decoders = map[string]func(*coder) Change{
 	Found{}.kind(): decoderOf[Found], Install{}.kind(): decoderOf[Install], Register{}.kind(): decoderOf[Register],
+	SetVoters{}.kind(): decoderOf[SetVoters], Recover{}.kind(): decoderOf[Recover],
 	CreateKeyspace{}.kind(): decoderOf[CreateKeyspace], AlterKeyspace{}.kind(): decoderOf[AlterKeyspace],
 	DropKeyspace{}.kind(): decoderOf[DropKeyspace], CreateTable{}.kind(): decoderOf[CreateTable],
 	AddColumns{}.kind(): decoderOf[AddColumns], DropColumns{}.kind(): decoderOf[DropColumns],
@@ -83,12 +94,15 @@ var decoders = map[string]func(*coder) Change{
 	DropType{}.kind(): decoderOf[DropType],
 }
 
-func newReader(b []byte) *coder {
-	x := &coder{b: b, reading: true}
-	if v := x.take(1); v != nil && v[0] != formatVersion {
-		x.fail(fmt.Errorf("format version %d; this build knows %d", v[0], formatVersion))
+// newReader begins to read what has a version of up to versionMax.
+func newReader(b []byte, versionMax byte) (x *coder, version byte) {
+	x = &coder{b: b, reading: true}
+	if v := x.take(1); v != nil {
+		if version = v[0]; version < formatVersion || version > versionMax {
+			x.fail(fmt.Errorf("format version %d; this build knows up to %d: upgrade this node", version, versionMax))
+		}
 	}
-	return x
+	return x, version
 }
 
 // done is the error of a reading that should have used all bytes.
@@ -105,12 +119,12 @@ func (x *coder) done(what string) error {
 // DecodeChange is the inverse of EncodeChange. It takes no second spelling of
 // anything: what it accepts encodes to the same bytes.
 func DecodeChange(b []byte) (Change, error) {
-	x := newReader(b)
+	x, _ := newReader(b, formatVersion)
 	var kind string
 	text(x, &kind)
 	decode := decoders[kind]
 	if x.err == nil && decode == nil {
-		x.fail(fmt.Errorf("unknown kind %q", kind))
+		x.fail(fmt.Errorf("unknown kind %q: upgrade this node", kind))
 	}
 	var c Change
 	if x.err == nil {

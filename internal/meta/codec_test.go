@@ -37,6 +37,7 @@ func everyChange(t testing.TB) []Change {
 		RenameColumns{"ks", "t", true, true, renames}, AlterTableOptions{"ks", "t", true, props}, DropTable{"ks", "t", true},
 		CreateType{"ks", "u", true, cols}, AddField{"ks", "u", true, true, cols[1]}, RenameFields{"ks", "u", true, true, renames},
 		DropType{"ks", "u", true},
+		SetVoters{[]helenus.HostID{{1}, {2}, {3}}, GroupID{9}}, Recover{helenus.HostID{2}, GroupID{8}},
 	}
 }
 
@@ -61,6 +62,19 @@ func goldenState(t testing.TB) *State {
 	return s
 }
 
+// votedState is goldenState with three members that vote.
+func votedState(t testing.TB) *State {
+	s := goldenState(t)
+	node := *s.Nodes[0]
+	node.Level = VotersLevel
+	for i := range byte(3) {
+		node.HostID, node.Tokens = helenus.HostID{7 + i}, []token.Token{token.FromInt64(int64(i))}
+		node.Broadcast = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 9, 1 + i}), 7000)
+		s = must(t, s, Register{node})
+	}
+	return must(t, s, SetVoters{[]helenus.HostID{{7}, {8}, {9}}, GroupID{1}})
+}
+
 func throughCodecTB(t testing.TB, c Change) Change {
 	t.Helper()
 	decoded, err := DecodeChange(EncodeChange(nil, c))
@@ -79,6 +93,7 @@ func TestGolden(t *testing.T) {
 		fmt.Fprintf(&now, "%s %s\n", c.kind(), hex.EncodeToString(EncodeChange(nil, c)))
 	}
 	fmt.Fprintf(&now, "state %s\n", hex.EncodeToString(EncodeState(nil, goldenState(t))))
+	fmt.Fprintf(&now, "state %s\n", hex.EncodeToString(EncodeState(nil, votedState(t))))
 	if os.Getenv("HELENUS_REWRITE") != "" {
 		if err := os.WriteFile(path, []byte(now.String()), 0o644); err != nil {
 			t.Fatal(err)
@@ -99,7 +114,7 @@ func TestGolden(t *testing.T) {
 		}
 		if kind == "state" {
 			s, err := DecodeState(b, founded(t).LocalKeyspaces())
-			if err != nil || s.Schema.Find("ks", "t") == nil || s.Placement("ks") == nil {
+			if err != nil || s.Schema.Find("ks", "t") == nil || s.Placement("ks") == nil || len(s.Voters) != len(s.Nodes) {
 				t.Errorf("state: %v", err)
 			}
 			continue
@@ -148,6 +163,7 @@ func FuzzDecodeChange(f *testing.F) {
 func FuzzDecodeState(f *testing.F) {
 	s := goldenState(f)
 	f.Add(EncodeState(nil, s))
+	f.Add(EncodeState(nil, votedState(f)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := DecodeState(b, s.LocalKeyspaces())
 		if err != nil {

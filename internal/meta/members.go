@@ -71,9 +71,20 @@ func (c Register) apply(s *State) (*State, error) {
 	n.Nodes = slices.Clone(s.Nodes)
 	have := s.Node(node.HostID)
 	if have == nil {
+		if node.Level < s.Level {
+			return nil, fmt.Errorf("meta: node %s has feature level %d and could not read the metadata of this cluster, which is at %d: upgrade it",
+				node.HostID, node.Level, s.Level)
+		}
 		n.Nodes = append(n.Nodes, &node)
 		slices.SortFunc(n.Nodes, func(a, b *Node) int { return bytes.Compare(a.HostID[:], b.HostID[:]) })
+		if len(s.Nodes) == 0 {
+			n.Voters = n.firstVoter()
+		}
 		return n, nil
+	}
+	if node.Level < have.Level {
+		return nil, fmt.Errorf("meta: node %s had feature level %d and cannot go back to %d: the metadata may hold what that does not read",
+			node.HostID, have.Level, node.Level)
 	}
 	if have.Datacenter != node.Datacenter || have.Rack != node.Rack {
 		return nil, fmt.Errorf("meta: node %s is in datacenter %s, rack %s, and cannot become one of %s, %s: its data would be in the wrong place",

@@ -15,16 +15,20 @@ import (
 // EncodeState appends the encoded form of s to dst, without the local
 // keyspaces, which every build brings along.
 func EncodeState(dst []byte, s *State) []byte {
-	x := &coder{b: append(dst, formatVersion)}
-	codeState(x, s.clone(), nil)
+	version := byte(formatVersion)
+	if !s.votersImplied() {
+		version = stateVersionVoters
+	}
+	x := &coder{b: append(dst, version)}
+	codeState(x, s.clone(), nil, version)
 	return x.b
 }
 
 // DecodeState is the inverse of EncodeState; local are the keyspaces of New.
 func DecodeState(b []byte, local []*schema.Keyspace) (*State, error) {
-	x := newReader(b)
+	x, version := newReader(b, stateVersionVoters)
 	s := New(local)
-	codeState(x, s, local)
+	codeState(x, s, local, version)
 	if err := x.done("state"); err != nil {
 		return nil, err
 	}
@@ -32,7 +36,7 @@ func DecodeState(b []byte, local []*schema.Keyspace) (*State, error) {
 	return s, nil
 }
 
-func codeState(x *coder, s *State, local []*schema.Keyspace) {
+func codeState(x *coder, s *State, local []*schema.Keyspace, version byte) {
 	x.uvarint((*uint64)(&s.Epoch))
 	x.fixed(s.ClusterID[:])
 	text(x, &s.ClusterName)
@@ -67,6 +71,11 @@ func codeState(x *coder, s *State, local []*schema.Keyspace) {
 		}
 	}
 	list(x, &keyspaces, codeKeyspace)
+	if version >= stateVersionVoters {
+		codeVoters(x, s)
+	} else if x.reading {
+		s.Voters = s.firstVoter()
+	}
 	if !x.reading || x.err != nil {
 		return
 	}

@@ -22,17 +22,33 @@ import (
 	"helenus/internal/token"
 )
 
-// Epoch counts changes from the founding of the cluster, which is epoch 1.
+// Epoch counts changes from the founding of the cluster, which is epoch 1. Its
+// upper bits count how often the metadata was recovered from one node's copy, so
+// that a recovered history goes before whatever the lost voters had decided.
 type Epoch uint64
+
+const incarnationShift = 40
+
+// Incarnation is how often the metadata was recovered.
+func (e Epoch) Incarnation() uint64 { return uint64(e) >> incarnationShift }
+
+func (e Epoch) nextIncarnation() Epoch { return Epoch((e.Incarnation() + 1) << incarnationShift) }
 
 // Level is a feature level: what all members of a cluster can read.
 type Level uint32
 
-// CurrentLevel is the highest level this build knows.
-const CurrentLevel Level = 1
+// CurrentLevel is the highest level this build knows; VotersLevel is the first
+// that has several voters.
+const (
+	CurrentLevel Level = 2
+	VotersLevel  Level = 2
+)
 
 // ClusterID tells clusters of the same name apart.
 type ClusterID [16]byte
+
+// GroupID tells sets of voters apart.
+type GroupID [16]byte
 
 // Node is a member as the metadata keeps it.
 type Node struct {
@@ -57,9 +73,14 @@ type State struct {
 	Partitioner token.Partitioner
 	// Schema holds all keyspaces, also the local ones that are part of the
 	// program (see New) and are not stored.
-	Schema   *schema.Schema
-	Nodes    []*Node // by HostID
-	Level    Level   // the lowest of all members
+	Schema *schema.Schema
+	Nodes  []*Node // by HostID
+	Level  Level   // the lowest of all members
+	// Voters decide on the next change: one alone, three or five by majority. They
+	// are sorted. Group names this very set of voters and is never used again; it
+	// is zero while the first member decides alone.
+	Voters   []helenus.HostID
+	Group    GroupID
 	Topology *ring.Topology
 
 	placements map[string]*ring.Placement

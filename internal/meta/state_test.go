@@ -3,6 +3,7 @@ package meta
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 	"helenus/internal/token"
 )
 
-func must(t *testing.T, s *State, c Change) *State {
+func must(t testing.TB, s *State, c Change) *State {
 	t.Helper()
 	next, err := Apply(s, c)
 	if err != nil {
@@ -126,8 +127,12 @@ func TestRegister(t *testing.T) {
 			t.Errorf("%s was taken", what)
 		}
 	}
+	if _, err := Apply(s, Register{node}); err == nil || !strings.Contains(err.Error(), "upgrade it") {
+		t.Errorf("a node of level 0: %v", err)
+	}
+	node.Level = 1
 	two := must(t, s, Register{node})
-	if two.Level != 0 || len(two.Topology.Tokens()) != 3 || two.Placement("system_auth") == s.Placement("system_auth") {
+	if two.Level != 1 || len(two.Topology.Tokens()) != 3 || two.Placement("system_auth") == s.Placement("system_auth") {
 		t.Errorf("two nodes: level %d, %d tokens", two.Level, len(two.Topology.Tokens()))
 	}
 	if same := must(t, two, Register{node}); same != two {
@@ -140,5 +145,50 @@ func TestRegister(t *testing.T) {
 	}
 	if len(c.Placement("ks").Replicas(token.FromInt64(1))) != 2 || c.Placement("system_auth") != two.Placement("system_auth") {
 		t.Error("placements")
+	}
+}
+
+func TestVoters(t *testing.T) {
+	s := founded(t)
+	if !slices.Equal(s.Voters, []helenus.HostID{{7}}) || EncodeState(nil, s)[0] != 1 {
+		t.Errorf("voters of the first member: %v", s.Voters)
+	}
+	if _, err := Apply(s, Recover{helenus.HostID{7}, GroupID{1}}); err == nil || !strings.Contains(err.Error(), "feature level 2") {
+		t.Errorf("a change above the feature level: %v", err)
+	}
+	s = votedState(t)
+	one, three := []helenus.HostID{{8}}, s.Voters
+	for what, c := range map[string]Change{
+		"two voters":           SetVoters{three[:2], GroupID{2}},
+		"a voter out of order": SetVoters{[]helenus.HostID{{9}, {8}, {7}}, GroupID{2}},
+		"a voter twice":        SetVoters{[]helenus.HostID{{7}, {7}, {8}}, GroupID{2}},
+		"no member":            SetVoters{[]helenus.HostID{{6}}, GroupID{2}},
+		"the group again":      SetVoters{one, s.Group},
+		"no group":             SetVoters{one, GroupID{}},
+		"recovery by nobody":   Recover{helenus.HostID{6}, GroupID{2}},
+		"recovery, no group":   Recover{helenus.HostID{7}, GroupID{}},
+	} {
+		if _, err := Apply(s, c); err == nil {
+			t.Errorf("%s was taken", what)
+		}
+	}
+	if same := must(t, s, SetVoters{three, GroupID{2}}); same != s {
+		t.Error("the same voters made an epoch")
+	}
+	older := *s.Node(helenus.HostID{8})
+	older.Level = 1
+	if _, err := Apply(s, Register{older}); err == nil {
+		t.Error("a member went back to an older build")
+	}
+	next := must(t, s, SetVoters{one, GroupID{2}})
+	if !next.IsVoter(helenus.HostID{8}) || next.IsVoter(helenus.HostID{7}) || next.Epoch != s.Epoch+1 {
+		t.Errorf("voters %v at epoch %d", next.Voters, next.Epoch)
+	}
+	back := must(t, s, Recover{helenus.HostID{9}, GroupID{3}})
+	if back.Epoch != 1<<40 || back.Epoch.Incarnation() != 1 || !slices.Equal(back.Voters, []helenus.HostID{{9}}) {
+		t.Errorf("recovered: voters %v at epoch %d", back.Voters, back.Epoch)
+	}
+	if again := must(t, must(t, back, DropTable{"ks", "t", false}), Recover{helenus.HostID{9}, GroupID{4}}); again.Epoch != 2<<40 {
+		t.Errorf("recovered again: epoch %d", again.Epoch)
 	}
 }

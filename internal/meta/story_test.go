@@ -39,7 +39,7 @@ func founded(t testing.TB) *State {
 		Found{ClusterID: ClusterID{1}, ClusterName: "peer", Partitioner: "org.apache.cassandra.dht.Murmur3Partitioner"},
 		Install{Keyspaces: []*schema.Keyspace{installed("system_auth"), installed("system_traces")}},
 		Register{Node: Node{HostID: helenus.HostID{7}, Broadcast: at, Listen: at, Native: at, Datacenter: "datacenter1",
-			Rack: "rack1", Tokens: []token.Token{token.FromInt64(0)}, Release: helenus.ReleaseVersion, Level: CurrentLevel}},
+			Rack: "rack1", Tokens: []token.Token{token.FromInt64(0)}, Release: helenus.ReleaseVersion, Level: 1}},
 	} {
 		next, err := Apply(s, c)
 		if err != nil {
