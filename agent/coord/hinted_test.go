@@ -104,7 +104,7 @@ func TestHintsAreNotResurrected(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		c.setDead(1, false) // the hint is delivered within a second
-		if err := c.all[0].coord.Truncate(t.Context(), c.state, c.table("ks")); err != nil {
+		if err := c.all[0].coord.Truncate(c.Context(), c.state, c.table("ks")); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(30 * time.Second)

@@ -188,8 +188,8 @@ func run(t *testing.T, s spec, f func(c *nodes)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t, s)
+		defer c.close()
 		f(c)
-		c.close()
 	})
 }
 
