@@ -168,7 +168,7 @@ func (a *Agent) openJournal() (err error) {
 // makeRooms wires the request path: server, query, coord, replica, store.
 func (a *Agent) makeRooms(p token.Partitioner) {
 	clock := coord.NewClock(a.env.Now)
-	a.traces = system.NewTraces(self.Broadcast)
+	a.traces = system.NewTraces(a.node.Broadcast)
 	a.tables = system.NewTables(a.systemEnv())
 	a.coord = coord.New(coord.Options{Self: a.cluster.Self(), Datacenter: a.node.Datacenter, Partition: p,
 		Replica: a.replica, Tables: a.tables, Clock: clock,

@@ -132,7 +132,7 @@ func cluster(c *Config) []*setting {
 		text("cluster_name", &c.ClusterName, "Test Cluster"),
 		number("num_tokens", &c.NumTokens, "16", 1, 1536),
 		commaList("initial_token", &c.InitialToken),
-		number("allocate_tokens_for_local_replication_factor", &c.AllocateRF, "0", 0, 1000),
+		number("allocate_tokens_for_local_replication_factor", &c.AllocateRF, "3", 0, 1000),
 		class("partitioner", &c.Partitioner, "Murmur3Partitioner", "RandomPartitioner", "ByteOrderedPartitioner"),
 		class("endpoint_snitch", &c.Snitch, "SimpleSnitch", "GossipingPropertyFileSnitch", "PropertyFileSnitch", "Ec2Snitch", "Ec2MultiRegionSnitch"),
 		seeds(&c.Seeds),
