@@ -11,10 +11,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.etcd.io/raft/v3/raftpb"
+
 	"helenus"
 	"helenus/agent/wire"
 	"helenus/internal/meta"
 	"helenus/internal/token"
+	"helenus/store/vfs"
 )
 
 // inBubble runs a story of some nodes.
@@ -187,12 +190,16 @@ func TestPartition(t *testing.T) {
 	inBubble(t, 5, 4, func(b *bubble) {
 		b.start(all(5)...)
 		pass(40 * time.Second)
+		b.commit(0, createKeyspace(0))
 		lead := b.leader()
 		small := map[helenus.Endpoint]bool{b.nodes[lead].at: true, b.nodes[(lead+1)%5].at: true}
 		b.net.set(func(from, to helenus.Endpoint) bool { return small[from] != small[to] })
-		_, err := b.nodes[lead].log.Commit(context.Background(), createKeyspace(1))
-		if err == nil {
-			t.Error("a minority decided")
+		again := createKeyspace(0)
+		again.IfNotExists = true
+		for _, c := range []meta.Change{again, createKeyspace(1)} {
+			if _, err := b.nodes[lead].log.Commit(context.Background(), c); err == nil {
+				t.Errorf("a minority decided %v", c)
+			}
 		}
 		b.commit((lead+2)%5, createKeyspace(2))
 		b.commit((lead+3)%5, createKeyspace(3))
@@ -353,7 +360,7 @@ func TestRefusals(t *testing.T) {
 				default:
 					t.Errorf("goes on: %+v", n.log.Status())
 				}
-				if b.net.nodes[n.at] == n && n.log.State().Founded() {
+				if n.log.State().Founded() {
 					t.Error("the refused node keeps the metadata")
 				}
 				n.stop()
@@ -436,6 +443,90 @@ func TestFoundingWaits(t *testing.T) {
 		pass(10 * time.Second)
 		if s := b.equal(); len(s.Nodes) != 4 {
 			t.Errorf("%d members", len(s.Nodes))
+		}
+	})
+}
+
+// TestPromiseSurvivesCrash: who promised one node that it founds keeps to it after
+// a power cut, whatever others say.
+func TestPromiseSurvivesCrash(t *testing.T) {
+	inBubble(t, 3, 13, func(b *bubble) {
+		first := 0 // the one with the lowest host id founds
+		b.start(0, 1)
+		if b.nodes[1].self().String() < b.nodes[0].self().String() {
+			first = 1
+		}
+		for !b.nodes[first].log.State().Founded() {
+			pass(time.Millisecond)
+		}
+		at := b.nodes[first].at
+		b.net.set(func(from, to helenus.Endpoint) bool { return from == at || to == at })
+		b.nodes[1-first].fs = b.nodes[1-first].fs.CrashNone()
+		image := b.nodes[1-first].fs
+		b.nodes[1-first].stop()
+		b.nodes[1-first].fs = image
+		b.start(1-first, 2)
+		pass(30 * time.Second)
+		for _, i := range []int{1 - first, 2} {
+			if b.nodes[i].log.State().Founded() {
+				t.Errorf("node %d founded another cluster", i+1)
+			}
+		}
+		b.net.set(nil)
+		pass(20 * time.Second)
+		if s := b.equal(); len(s.Nodes) != 3 {
+			t.Errorf("%d members", len(s.Nodes))
+		}
+	})
+}
+
+// TestPromisedBeforeSaid: when a voter tells others of its vote or of entries, a
+// power cut cannot take them back any more.
+func TestPromisedBeforeSaid(t *testing.T) {
+	inBubble(t, 3, 14, func(b *bubble) {
+		votes, entries := 0, 0
+		b.net.sent = func(from *port, m wire.Message) {
+			said, ok := m.(*raftMessage)
+			if !ok || said.body.GetReject() {
+				return
+			}
+			var fs *vfs.Mem
+			for _, n := range b.nodes {
+				if n.at == from.at {
+					fs = n.fs.CrashNone()
+				}
+			}
+			f := &raftFile{l: &Log{fs: fs, cfg: from.log.cfg}, name: raftName(said.group), group: said.group}
+			r := raftRecord{base: newRaftSnapshot(1, 1, point{})}
+			raw, err := vfs.ReadFile(fs, f.l.path(f.name), logSizeMax)
+			if err == nil {
+				_, err = f.replay(raw, &r)
+			}
+			last := r.base.GetMetadata().GetIndex() + uint64(len(r.entries))
+			switch said.body.GetType() {
+			case raftpb.MsgVoteResp:
+				votes++
+				if err != nil || r.hard.GetVote() != said.body.GetTo() || r.hard.GetTerm() != said.body.GetTerm() {
+					t.Errorf("a vote is said and not kept: %v, %v", r.hard, err)
+				}
+			case raftpb.MsgAppResp:
+				entries++
+				if err != nil || last < said.body.GetIndex() || r.hard.GetTerm() != said.body.GetTerm() {
+					t.Errorf("entry %d is said to be here, the last is %d: %v", said.body.GetIndex(), last, err)
+				}
+			}
+		}
+		b.start(0, 1, 2)
+		pass(20 * time.Second)
+		for i := range 5 {
+			lead := b.leader()
+			b.nodes[lead].stop()
+			b.commit((lead+1)%3, createKeyspace(i))
+			b.start(lead)
+			pass(5 * time.Second)
+		}
+		if b.equal(); votes < 5 || entries < 10 {
+			t.Errorf("%d votes, %d entries", votes, entries)
 		}
 	})
 }

@@ -277,3 +277,37 @@ func TestFailedSyncStopsChanges(t *testing.T) {
 		t.Errorf("a cancelled commit: %v", err)
 	}
 }
+
+// TestChainIsChecked: an entry that does not follow from the one before is damage
+// in a file, and a lie from elsewhere.
+func TestChainIsChecked(t *testing.T) {
+	mem := vfs.NewMem()
+	l := mustOpen(t, mem, testConfig(1))
+	s, end := l.State(), l.published.Load().history.end()
+	e := entry{epoch: s.Epoch + 1, payload: payload(proposalID{}, meta.EncodeChange(nil, createKeyspace(1)))}
+	e.hash = link([hashSize]byte{1}, e.epoch, e.payload)
+	if err := l.extend([]entry{e}); err == nil || !strings.Contains(err.Error(), "does not follow") || l.State() != s {
+		t.Errorf("another history: %v", err)
+	}
+	good := e
+	good.hash = link(end.hash, e.epoch, e.payload)
+	next := entry{epoch: s.Epoch + 3, payload: payload(proposalID{}, meta.EncodeChange(nil, createKeyspace(2)))}
+	next.hash = link(good.hash, next.epoch, next.payload)
+	if err := l.extend([]entry{good, next}); err == nil || l.State() != s {
+		t.Errorf("an epoch left out: %v", err)
+	}
+	if err := l.extend([]entry{good}); err != nil || l.State().Epoch != s.Epoch+1 {
+		t.Errorf("the right one: %v", err)
+	}
+	l.Close()
+	name := fmt.Sprintf("data/metadata/%s%020d", logPrefix, 1)
+	f, err := mem.OpenReadWrite(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Write(appendFrame(nil, uint64(s.Epoch+2), e.hash[:], e.payload))
+	f.Close()
+	if _, err := Open(mem, testConfig(1)); err == nil || !strings.Contains(err.Error(), "does not follow") {
+		t.Errorf("such a file: %v", err)
+	}
+}

@@ -26,9 +26,10 @@ import (
 type bubbleNet struct {
 	mu      sync.Mutex // guards what follows
 	rnd     *rand.Rand
-	nodes   map[helenus.Endpoint]*testNode
+	nodes   map[helenus.Endpoint]*port // of those that run
 	cut     func(from, to helenus.Endpoint) bool
 	lie     func(to helenus.Endpoint, v wire.VerbID, m wire.Message) // changes an answer
+	sent    func(from *port, m wire.Message)                         // is told of each request
 	trace   hash.Hash
 	traffic map[helenus.Endpoint]*traffic
 	quiet   bool // no random delays, which cost time with a thousand nodes
@@ -37,7 +38,7 @@ type bubbleNet struct {
 type traffic struct{ calls, bytes int }
 
 func newBubbleNet(seed uint64) *bubbleNet {
-	return &bubbleNet{rnd: rand.New(rand.NewPCG(seed, 1)), nodes: map[helenus.Endpoint]*testNode{}, trace: sha256.New(),
+	return &bubbleNet{rnd: rand.New(rand.NewPCG(seed, 1)), nodes: map[helenus.Endpoint]*port{}, trace: sha256.New(),
 		cut: func(_, _ helenus.Endpoint) bool { return false }, traffic: map[helenus.Endpoint]*traffic{}}
 }
 
@@ -54,12 +55,19 @@ type testNode struct {
 	at     helenus.Endpoint
 	cfg    Config
 	fs     *vfs.Mem
-	log    *Log
-	table  map[wire.VerbID]verb
+	log    *Log // nil while it does not run
 	cancel context.CancelFunc
 	ended  chan error
 
 	noLiveness bool
+}
+
+// port is how a running node reaches others.
+type port struct {
+	net   *bubbleNet
+	at    helenus.Endpoint
+	log   *Log
+	table map[wire.VerbID]verb
 }
 
 // call is one on its way; it ends once.
@@ -85,7 +93,7 @@ func (c *call) fail(k wire.Kind, code helenus.ErrorCode, why string) {
 }
 
 // Call implements Messenger, for the node that asks.
-func (from *testNode) Call(to wire.Target, c *wire.Call) {
+func (from *port) Call(to wire.Target, c *wire.Call) {
 	n := from.net
 	v, w := from.table[c.Verb], &call{c: c, to: to}
 	if to.ID == from.log.self || to.ID == (helenus.HostID{}) && to.Addr == from.at {
@@ -97,6 +105,9 @@ func (from *testNode) Call(to wire.Target, c *wire.Call) {
 			w.end(m, nil)
 		})
 		return
+	}
+	if n.sent != nil {
+		n.sent(from, c.Request)
 	}
 	body := c.Request.AppendTo(nil)
 	n.mu.Lock()
@@ -182,7 +193,7 @@ func (n *bubbleNet) deliver(from helenus.Endpoint, self helenus.HostID, cluster 
 }
 
 // Alive implements Liveness: what runs and can be reached.
-func (from *testNode) Alive(id helenus.HostID) bool {
+func (from *port) Alive(id helenus.HostID) bool {
 	n := from.net
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -236,20 +247,20 @@ func (n *testNode) start() (err error) {
 	if n.log, err = Open(n.fs, n.cfg); err != nil {
 		return err
 	}
-	n.table = map[wire.VerbID]verb{}
+	p := &port{net: n.net, at: n.at, log: n.log, table: map[wire.VerbID]verb{}}
 	for _, v := range n.log.verbs() {
-		n.table[v.ID] = v
+		p.table[v.ID] = v
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel, n.ended = cancel, make(chan error, 1)
 	n.net.mu.Lock()
-	n.net.nodes[n.at] = n
+	n.net.nodes[n.at] = p
 	n.net.mu.Unlock()
-	var live Liveness = n
+	var live Liveness = p
 	if n.noLiveness {
 		live = nil
 	}
-	go func() { n.ended <- n.log.Run(ctx, n, live) }()
+	go func() { n.ended <- n.log.Run(ctx, p, live) }()
 	return nil
 }
 
