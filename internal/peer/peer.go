@@ -421,6 +421,24 @@ func (c *Cassandra) TryTool(class string, args ...string) (string, error) {
 	return string(text), err
 }
 
+// Java compiles a Java program of one file, runs it with Cassandra's classes on
+// that input, and returns its output.
+func (c *Cassandra) Java(t testing.TB, file, input string) string {
+	t.Helper()
+	if _, err := exec.LookPath("javac"); err != nil {
+		t.Skip("needs javac")
+	}
+	cmd := c.java(file, c.toolOptions(), nil)
+	cmd.Stdin = strings.NewReader(input)
+	var errors strings.Builder
+	cmd.Stderr = &errors
+	text, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", file, err, tail([]byte(errors.String())))
+	}
+	return string(text)
+}
+
 func (c *Cassandra) toolOptions() []string {
 	return []string{"-Xmx256m", "-Dlogback.configurationFile=" + filepath.Join(c.dir, "logback-tools.xml")}
 }
