@@ -98,6 +98,7 @@ func (c *nodes) live(i int, keyspace string, k int) (rows int) {
 // TestHintsAreNotResurrected: what was truncated does not come back by a hint.
 func TestHintsAreNotResurrected(t *testing.T) {
 	run(t, spec{places: "dc1/r1 dc1/r2", keyspaces: map[string]string{"ks": "2"}, hinted: true}, func(c *nodes) {
+		c.applyAt(1, "ks", "partition 1\nrow 1 live=4 v=old@4")
 		c.setDead(1, true)
 		if err := c.put(0, helenus.One, "ks", 1, 5, "a"); err != nil {
 			t.Fatal(err)

@@ -56,6 +56,7 @@ type spec struct {
 	keyspaces map[string]string // name to "3" (SimpleStrategy) or "dc1:3 dc2:2"
 	latency   time.Duration
 	hinted    bool                    // hints are kept and delivered; else noted in listedHints
+	periodic  bool                    // the commit log is synced seldom: what is measured is not vfs.Mem
 	change    func(i int, o *Options) // nil, or what is different about a coordinator
 }
 
@@ -279,11 +280,15 @@ func (c *nodes) startNode(i int, s spec) *testNode {
 		_, _ = chance.Read(b)
 	}
 	quiet := slog.New(slog.DiscardHandler)
+	log := commitlog.Options{Mode: commitlog.Group, SegmentSize: 1 << 20, PreparePause: -1}
+	if s.periodic {
+		log = commitlog.Options{Mode: commitlog.Periodic, Period: time.Hour}
+	}
 	var err error
 	n.store, err = store.Open(store.Options{FS: vfs.NewFaulty(n.fs, n.disk.decide), DataDir: "/data", LogDir: "/log", HostID: n.id,
 		Partitioner: token.Murmur3Partitioner{}, Log: quiet, Now: time.Now, Rand: random, Budget: budget.New("store", 1<<30),
 		MemtableBytes: 64 << 20, CacheBytes: 1 << 20, ManualCompaction: true,
-		CommitLog: commitlog.Options{Mode: commitlog.Group, SegmentSize: 1 << 20, PreparePause: -1}}, c.state.Schema, uint64(c.state.Epoch))
+		CommitLog: log}, c.state.Schema, uint64(c.state.Epoch))
 	if err != nil {
 		c.Fatal(err)
 	}

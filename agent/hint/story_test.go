@@ -59,7 +59,6 @@ type story struct {
 	t   *testing.T
 	net *fakenet.Net
 	all []*member
-	log bytes.Buffer
 
 	mu       sync.Mutex // guards what follows
 	state    *meta.State
@@ -153,7 +152,7 @@ func (m *member) start() {
 	s := m.s
 	var err error
 	m.hints, err = Open(Options{FS: m.fs, Dir: "/hints", Self: m.target.ID, State: s.metadata, Liveness: s, Replica: m, Now: time.Now,
-		Log: slog.New(slog.NewTextHandler(&s.log, nil)), SegmentBytes: 2000, BatchBytes: 500, ReceiveBytes: 1000,
+		Log: slog.New(slog.DiscardHandler), SegmentBytes: 2000, BatchBytes: 500, ReceiveBytes: 1000,
 		Settings: func() Settings {
 			s.mu.Lock()
 			defer s.mu.Unlock()

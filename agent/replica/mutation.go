@@ -13,9 +13,6 @@ import (
 	"helenus/store/row"
 )
 
-// forwardMax bounds the replicas of one datacenter that share a copy.
-const forwardMax = 255
-
 // The flags of a Mutation on the wire.
 const (
 	mutationAcked     = 1 << iota // AckTo and ID follow

@@ -1,0 +1,50 @@
+package coord
+
+import (
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestDeadlines lists writes with all kinds of times and takes some of them
+// back: each other one is visited once, when it is due and not before.
+func TestDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(3, 4))
+		c := New(Options{})
+		type listed struct {
+			op  *writing
+			end time.Duration
+		}
+		var all []listed
+		for range 3000 {
+			switch rng.IntN(4) {
+			case 0, 1:
+				op := newWriting(c)
+				op.refs, op.unsettled = 2, 1 // this test's, so that it is not recycled, and the list's
+				timeout, again := time.Duration(1+rng.IntN(2000))*time.Millisecond, time.Duration(0)
+				if rng.IntN(3) == 0 {
+					again = timeout / 2
+				}
+				c.deadlines.add(op, timeout, again)
+				all = append(all, listed{op, c.deadlines.now() + timeout})
+			case 2:
+				if len(all) > 0 {
+					i := rng.IntN(len(all))
+					if due := all[i].op.refs == 1; c.deadlines.remove(all[i].op) == due {
+						t.Fatalf("removed, though it was due: %v", due)
+					}
+					all = append(all[:i], all[i+1:]...)
+				}
+			}
+			time.Sleep(time.Duration(rng.IntN(10)) * time.Millisecond)
+			synctest.Wait()
+			for _, x := range all {
+				if now := c.deadlines.now(); x.op.refs == 1 && now < x.end || x.op.refs == 2 && now > x.end+deadlineStep {
+					t.Fatalf("at %v a write that is due at %v has %d references", now, x.end, x.op.refs)
+				}
+			}
+		}
+	})
+}
