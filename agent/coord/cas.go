@@ -6,6 +6,7 @@ import (
 
 	"helenus"
 	"helenus/agent/replica"
+	"helenus/internal/meta"
 	"helenus/store/row"
 )
 
@@ -58,18 +59,26 @@ func (c *Coordinator) CAS(op *CAS) {
 	c.stats.CAS.Add(1)
 	key := op.Command.Keys[0]
 	keyspace := op.Command.Table.Keyspace
-	if !op.Serial.IsSerial() {
-		op.Err = helenus.Invalid("Invalid consistency for conditional update. Must be one of SERIAL or LOCAL_SERIAL")
-	} else if op.Err = c.available(op.State, keyspace, key, op.Serial); op.Err == nil {
-		op.Err = c.available(op.State, keyspace, key, op.Consistency)
-	}
-	if op.Err != nil {
+	if op.Err = c.checkCAS(op, keyspace, key); op.Err != nil {
 		op.Done.CASDone(op)
 		return
 	}
 	s := c.stripe(key)
 	run := &casRun{c: c, op: op, stripe: s}
 	s.enter(run.start)
+}
+
+func (c *Coordinator) checkCAS(op *CAS, keyspace string, key row.Key) error {
+	if !op.Serial.IsSerial() {
+		return helenus.Invalid("Invalid consistency for conditional update. Must be one of SERIAL or LOCAL_SERIAL")
+	}
+	if err := c.serializable(op.State, keyspace, key); err != nil {
+		return err
+	}
+	if err := c.available(op.State, keyspace, key, op.Serial); err != nil {
+		return err
+	}
+	return c.available(op.State, keyspace, key, op.Consistency)
 }
 
 // casRun is one conditional write in its stripe.
@@ -159,8 +168,31 @@ func (r *casRun) end(err error) {
 	op.Done.CASDone(op)
 }
 
+// serializable tells whether the order of this node is that of the partition: it
+// is the only replica.
+func (c *Coordinator) serializable(state *meta.State, keyspace string, key row.Key) error {
+	p := c.placement(state, keyspace)
+	if p == nil {
+		return helenus.Invalid("keyspace %s does not exist", keyspace)
+	}
+	tok := c.opts.Partition.Token(key.Bytes)
+	for _, n := range p.Replicas(tok) {
+		if n.HostID != c.opts.Self {
+			return helenus.Unsupported("conditional statements over several replicas")
+		}
+	}
+	if p.Pending(tok) != nil {
+		return helenus.Unsupported("conditional statements over several replicas")
+	}
+	return nil
+}
+
 // serialRead reads behind all conditional writes of the partition.
 func (c *Coordinator) serialRead(r *Read) {
+	if err := c.serializable(r.State, r.Command.Table.Keyspace, r.Command.Keys[0]); err != nil {
+		c.readDone(r, err)
+		return
+	}
 	s := c.stripe(r.Command.Keys[0])
 	s.enter(func() { c.opts.Replica.Read(r.Command, &serialReader{localRead{c: c, r: r}, s}) })
 }

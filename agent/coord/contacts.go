@@ -102,7 +102,7 @@ func (c *Coordinator) reachesOut(who *contacts) bool {
 	return false
 }
 
-// alone tells whether the only one asked is this node.
-func (c *Coordinator) alone(who *contacts) bool {
+// onlyHere tells whether the only one asked is this node.
+func (c *Coordinator) onlyHere(who *contacts) bool {
 	return who.blockFor == 1 && len(who.nodes) > 0 && who.nodes[0].HostID == c.opts.Self
 }

@@ -2,18 +2,20 @@
 // by its consistency level when it is answered.
 //
 // Nouns: Coordinator, Replica (this node's own share), Tables (rows that are
-// made, not stored: the system keyspaces).
+// made, not stored: the system keyspaces), Hints (what a replica missed), tally
+// (the counting of answers against a level).
 //
 // query calls it; agent makes it. It never sees statements or the wire format
 // of clients, and never touches the store but through Replica.
 //
-// With one node every key's only live replica is this one: what is here is the
-// counting of replicas against the level, and the order of conditional writes.
+// What only this node holds takes a short way: its replica's answer is the
+// client's.
 package coord
 
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"helenus"
 	"helenus/agent/replica"
@@ -74,6 +76,10 @@ type Coordinator struct {
 	latencies latencyTables
 	streams   atomic.Int32
 	streaming sync.WaitGroup
+
+	writings  sync.Pool // *writing
+	deadlines deadlines
+	acks      acks
 }
 
 // Stats count what was coordinated since the start.
@@ -92,6 +98,8 @@ func New(opts Options) *Coordinator {
 	c := &Coordinator{opts: opts}
 	c.writes.New = func() any { return &localWrite{c: c} }
 	c.reads.New = func() any { return &localRead{c: c} }
+	c.writings.New = func() any { return newWriting(c) }
+	c.deadlines.began = time.Now()
 	return c
 }
 
@@ -101,46 +109,6 @@ func (c *Coordinator) Connect(w Caller) { c.opts.Wire = w }
 
 // Stats gives the counters; they are live.
 func (c *Coordinator) Stats() *Stats { return &c.stats }
-
-// Write starts a write.
-func (c *Coordinator) Write(w *Write) {
-	c.stats.Writes.Add(1)
-	if w.Consistency.IsSerial() {
-		w.Err = helenus.Invalid("You must use conditional updates for serializable writes")
-	} else {
-		w.Err = c.writable(w)
-	}
-	if w.Err != nil {
-		c.stats.WriteErrors.Add(1)
-		w.Done.WriteDone(w)
-		return
-	}
-	w.Trace.Event("Appending to commitlog")
-	l := c.writes.Get().(*localWrite)
-	l.w, l.local.Mutation, l.local.Owner = w, w.Mutation, l
-	c.opts.Replica.Write(&l.local)
-}
-
-// localWrite completes a write at this node.
-type localWrite struct {
-	c     *Coordinator
-	w     *Write
-	local replica.Write
-}
-
-// Written implements replica.Owner.
-func (l *localWrite) Written(*replica.Write) {
-	c, w, err := l.c, l.w, l.local.Err
-	l.w, l.local.Mutation, l.local.Err = nil, nil, nil
-	c.writes.Put(l)
-	w.Err = nil
-	if err != nil {
-		c.stats.WriteErrors.Add(1)
-		w.Err = writeError(err, w)
-	}
-	w.Trace.Event("Added to memtable")
-	w.Done.WriteDone(w)
-}
 
 // Read starts a read.
 func (c *Coordinator) Read(r *Read) {
@@ -231,16 +199,6 @@ func (c *Coordinator) readable(r *Read) error {
 	}
 	for _, k := range r.Command.Keys {
 		if err := c.available(r.State, r.Command.Table.Keyspace, k, r.Consistency); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// writable checks that enough replicas of every partition live.
-func (c *Coordinator) writable(w *Write) error {
-	for i := range w.Targets {
-		if err := c.available(w.State, w.Targets[i].Keyspace, w.Targets[i].Key, w.Consistency); err != nil {
 			return err
 		}
 	}

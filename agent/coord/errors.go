@@ -2,8 +2,12 @@ package coord
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 
 	"helenus"
+	"helenus/agent/replica"
+	"helenus/agent/wire"
 	"helenus/store/row"
 )
 
@@ -39,4 +43,41 @@ func readError(err error, cl helenus.Consistency) error {
 	return &helenus.Error{Code: helenus.CodeReadFailure, Consistency: cl, Required: 1,
 		Message:  "Operation failed - received 0 responses and 1 failures: " + err.Error(),
 		Failures: []helenus.Failure{failure}}
+}
+
+// errLate is the error of a replica of which nothing was heard in time.
+var errLate error = &wire.Error{Kind: wire.Timeout, Reason: "no answer in time"}
+
+// writeTimeout is what a client is told of a write that too few replicas
+// answered in time.
+func writeTimeout(cl helenus.Consistency, kind helenus.WriteType, received, blockFor int) error {
+	received = min(received, blockFor-1) // answers of the wrong datacenter do not help
+	return &helenus.Error{Code: helenus.CodeWriteTimeout, Consistency: cl, Required: blockFor, Alive: received, WriteType: kind,
+		Message: fmt.Sprintf("Operation timed out - received only %d responses.", received)}
+}
+
+// writeFailure is what a client is told of a write that too many replicas
+// refused.
+func writeFailure(cl helenus.Consistency, kind helenus.WriteType, received, blockFor int, failures []helenus.Failure) error {
+	received = min(received, blockFor-1)
+	return &helenus.Error{Code: helenus.CodeWriteFailure, Consistency: cl, Required: blockFor, Alive: received, WriteType: kind, Failures: failures,
+		Message: fmt.Sprintf("Operation failed - received %d responses and %d failures: %s", received, len(failures), failureText(failures))}
+}
+
+// failureText lists who failed why, as Cassandra does.
+func failureText(failures []helenus.Failure) string {
+	names := map[uint16]string{replica.ReasonUnknown: "UNKNOWN", replica.ReasonTombstones: "READ_TOO_MANY_TOMBSTONES", replica.ReasonTimeout: "TIMEOUT",
+		replica.ReasonSchema: "INCOMPATIBLE_SCHEMA", replica.ReasonReadSize: "READ_SIZE", replica.ReasonNodeDown: "NODE_DOWN"}
+	var b strings.Builder
+	for i, f := range failures {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		name, ok := names[f.Reason]
+		if !ok {
+			name = names[replica.ReasonUnknown]
+		}
+		fmt.Fprintf(&b, "%s from /%s", name, f.From)
+	}
+	return b.String()
 }

@@ -2,7 +2,6 @@ package coord
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -311,7 +310,6 @@ func (g *gather) endLocked(err error) {
 func (g *gather) lost() error {
 	received, failed, overloaded, timedOut := 0, 0, 0, 0
 	e := &helenus.Error{Code: helenus.CodeReadTimeout, Consistency: g.x.r.Consistency, Required: g.who.blockFor}
-	var reasons []string
 	for i := range g.votes {
 		v := &g.votes[i]
 		switch {
@@ -324,7 +322,6 @@ func (g *gather) lost() error {
 				timedOut++
 			}
 			e.Failures = append(e.Failures, helenus.Failure{From: g.slots[i].node.Endpoint, Reason: v.reason})
-			reasons = append(reasons, fmt.Sprintf("%s from %s", reasonName(v.reason), g.slots[i].node.Endpoint))
 		case v.data || v.summed && !g.full:
 			received++
 		}
@@ -339,19 +336,9 @@ func (g *gather) lost() error {
 		return helenus.Errorf(helenus.CodeOverloaded, "Too many requests are under way at %d of the replicas asked, or here; try again later", overloaded)
 	default:
 		e.Code = helenus.CodeReadFailure
-		e.Message = fmt.Sprintf("Operation failed - received %d responses and %d failures: %s", received, failed, strings.Join(reasons, ", "))
+		e.Message = fmt.Sprintf("Operation failed - received %d responses and %d failures: %s", received, failed, failureText(e.Failures))
 	}
 	return e
-}
-
-func reasonName(reason uint16) string {
-	names := [...]string{replica.ReasonUnknown: "UNKNOWN", replica.ReasonTombstones: "READ_TOO_MANY_TOMBSTONES",
-		replica.ReasonTimeout: "TIMEOUT", replica.ReasonSchema: "INCOMPATIBLE_SCHEMA", replica.ReasonReadSize: "READ_SIZE",
-		replica.ReasonNodeDown: "NODE_DOWN"}
-	if int(reason) < len(names) {
-		return names[reason]
-	}
-	return fmt.Sprintf("REASON_%d", reason)
 }
 
 // rows is how many live rows there may be: those of the replica with the most.

@@ -111,7 +111,7 @@ func (x *reading) planKeys() (here bool, err error) {
 			c.stats.Unavailable.Add(1)
 			return false, err
 		}
-		here = here && c.alone(who) && !x.spareFor(who) && (!x.r.Consistency.IsSerial() || len(replicas) == 1)
+		here = here && c.onlyHere(who) && !x.spareFor(who) && (!x.r.Consistency.IsSerial() || len(replicas) == 1)
 	}
 	return here, nil
 }
@@ -134,7 +134,7 @@ func (x *reading) planRange() (here bool, err error) {
 		c.stats.Unavailable.Add(1)
 		return false, err
 	}
-	if x.arcs.done && c.alone(&who) && !x.spareFor(&who) {
+	if x.arcs.done && c.onlyHere(&who) && !x.spareFor(&who) {
 		return true, nil
 	}
 	x.arcs.begin(c, x.p, x.r.Consistency, cmd.Start, cmd.End)

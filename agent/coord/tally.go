@@ -1,64 +1,105 @@
 package coord
 
-// vote is what one replica that was asked to read has said.
-type vote struct {
-	waiting    bool // for an answer,
-	asksData   bool // which is to hold data
-	data       bool // it has been given
-	summed     bool // its digest has
-	sum        [16]byte
-	failed     bool
-	overloaded bool
-	reason     uint16
-}
-
-// verdict is how a read goes on.
-type verdict uint8
-
-const (
-	undecided verdict = iota // more may come
-	agreed                   // enough have answered, and one speaks for all, or all have sent data
-	differing                // enough have answered, and it takes the data of all of them
-	short                    // those that are left cannot make it enough
+import (
+	"helenus"
+	"helenus/internal/ring"
 )
 
-// decide counts votes. In a full read only data counts; else one answer with
-// data and digests of the others do. one is the replica that speaks for all.
-func decide(votes []vote, blockFor int, full bool) (v verdict, one int) {
-	answered, waiting, dataComes, equal := 0, 0, false, true
-	one = -1
-	var sum *[16]byte
-	for i := range votes {
-		o := &votes[i]
-		if o.waiting && (o.asksData || !full) {
-			waiting++
-			dataComes = dataComes || o.asksData
-		}
-		if !o.data && (full || !o.summed) {
-			continue
-		}
-		answered++
-		if o.data && one < 0 {
-			one = i
-		}
-		if o.summed {
-			equal = equal && (sum == nil || *sum == o.sum)
-			sum = &o.sum
-		}
-	}
+// tally counts the answers of one partition's replicas against a level. It is
+// pure: reset, expect once for each replica that is asked, then acked or failed
+// once for each of those.
+type tally struct {
+	blockFor int // as clients are told
+	shares   []share
+}
+
+// share is what a level wants of some replicas: of one datacenter, or of all.
+type share struct {
+	dc       helenus.Datacenter
+	all      bool
+	need     int // answers
+	received int
+	open     int // replicas that may still answer
+}
+
+// reset begins to count for a write. pending are the replicas to be.
+func (t *tally) reset(cl helenus.Consistency, s ring.Strategy, local helenus.Datacenter, pending []*ring.Node) {
+	t.shares = t.shares[:0]
+	t.blockFor = ring.BlockForWrite(cl, s, local, pending)
+	network, ok := s.(*ring.Network)
 	switch {
-	case answered+waiting < blockFor:
-		return short, -1
-	case answered < blockFor:
-		return undecided, -1
-	case full:
-		return agreed, -1
-	case !equal:
-		return differing, -1
-	case one >= 0:
-		return agreed, one
-	case dataComes:
-		return undecided, -1
+	case cl == helenus.EachQuorum && ok:
+		for _, dc := range network.Datacenters() {
+			t.shares = append(t.shares, share{dc: dc, need: ring.BlockFor(helenus.LocalQuorum, s, dc)})
+		}
+		for _, n := range pending {
+			for i := range t.shares {
+				if t.shares[i].dc == n.Datacenter {
+					t.shares[i].need++
+				}
+			}
+		}
+	case cl.IsLocal():
+		t.shares = append(t.shares, share{dc: local, need: t.blockFor})
+	default:
+		t.shares = append(t.shares, share{all: true, need: t.blockFor})
 	}
-	return differing, -1
+}
+
+func (s *share) counts(dc helenus.Datacenter) bool { return s.all || s.dc == dc }
+
+// expect notes that a replica of a datacenter is asked.
+func (t *tally) expect(dc helenus.Datacenter) {
+	for i := range t.shares {
+		if s := &t.shares[i]; s.counts(dc) {
+			s.open++
+		}
+	}
+}
+
+// acked notes that a replica did as it was asked.
+func (t *tally) acked(dc helenus.Datacenter) {
+	for i := range t.shares {
+		if s := &t.shares[i]; s.counts(dc) {
+			s.open--
+			s.received++
+		}
+	}
+}
+
+// failed notes that a replica did not, or that nothing was heard of it.
+func (t *tally) failed(dc helenus.Datacenter) {
+	for i := range t.shares {
+		if s := &t.shares[i]; s.counts(dc) {
+			s.open--
+		}
+	}
+}
+
+// met tells whether the level is reached.
+func (t *tally) met() bool {
+	for i := range t.shares {
+		if t.shares[i].received < t.shares[i].need {
+			return false
+		}
+	}
+	return true
+}
+
+// hopeless tells that the level cannot be reached any more.
+func (t *tally) hopeless() bool {
+	for i := range t.shares {
+		if s := &t.shares[i]; s.received+s.open < s.need {
+			return true
+		}
+	}
+	return false
+}
+
+// received is how many answers counted.
+func (t *tally) received() (n int) {
+	for i := range t.shares {
+		n += t.shares[i].received
+	}
+	return n
 }

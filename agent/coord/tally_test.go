@@ -1,130 +1,144 @@
 package coord
 
 import (
+	"fmt"
 	"math/rand/v2"
-	"slices"
 	"testing"
-	"time"
+
+	"helenus"
+	"helenus/internal/ring"
 )
 
-// slowDecide says the rules one by one.
-func slowDecide(votes []vote, blockFor int, full bool) verdict {
-	counts := func(v vote) bool { return v.data || !full && v.summed }
-	comes := func(v vote) bool { return v.waiting && (v.asksData || !full) }
-	n, more := 0, 0
-	data, dataComes := false, false
-	var sums [][16]byte
-	for _, v := range votes {
-		if counts(v) {
-			n++
-			data = data || v.data
-			if v.summed && !slices.Contains(sums, v.sum) {
-				sums = append(sums, v.sum)
+var writeLevels = []helenus.Consistency{helenus.Any, helenus.One, helenus.Two, helenus.Three, helenus.Quorum, helenus.All,
+	helenus.LocalOne, helenus.LocalQuorum, helenus.EachQuorum}
+
+// asked is a replica in the slow, obvious model of a level.
+type asked struct {
+	dc      helenus.Datacenter
+	pending bool
+	alive   bool
+}
+
+// enough tells by the words of each level whether these answers reach it.
+func enough(cl helenus.Consistency, network bool, factors map[helenus.Datacenter]int, local helenus.Datacenter, all []asked, answered func(i int) bool) bool {
+	answers, pending := map[helenus.Datacenter]int{}, map[helenus.Datacenter]int{}
+	total, totalPending, factor := 0, 0, 0
+	for i, a := range all {
+		if answered(i) {
+			answers[a.dc]++
+			total++
+		}
+		if a.pending {
+			pending[a.dc]++
+			totalPending++
+		}
+	}
+	for _, f := range factors {
+		factor += f
+	}
+	localFactor := factors[local]
+	if !network {
+		localFactor = factor
+	}
+	switch cl {
+	case helenus.Any:
+		return total >= 1
+	case helenus.One:
+		return total >= 1+totalPending
+	case helenus.Two:
+		return total >= 2+totalPending
+	case helenus.Three:
+		return total >= 3+totalPending
+	case helenus.Quorum:
+		return total > factor/2+totalPending
+	case helenus.All:
+		return total >= factor+totalPending
+	case helenus.LocalOne:
+		return answers[local] >= 1+pending[local]
+	case helenus.LocalQuorum:
+		return answers[local] > localFactor/2+pending[local]
+	case helenus.EachQuorum:
+		if !network {
+			return total > factor/2+totalPending
+		}
+		for dc, f := range factors {
+			if answers[dc] <= f/2+pending[dc] {
+				return false
 			}
 		}
-		if comes(v) {
-			more++
-			dataComes = dataComes || v.asksData
-		}
+		return true
 	}
-	if n+more < blockFor {
-		return short
-	}
-	if n < blockFor {
-		return undecided
-	}
-	if full {
-		return agreed
-	}
-	if len(sums) > 1 || !data && !dataComes {
-		return differing
-	}
-	if data {
-		return agreed
-	}
-	return undecided
+	panic(cl)
 }
 
-func TestDecide(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	seen := map[verdict]int{}
-	for range 100000 {
-		votes := make([]vote, 1+r.IntN(5))
-		for i := range votes {
-			v := &votes[i]
-			switch v.asksData = r.IntN(2) == 0; r.IntN(4) {
-			case 0:
-				v.waiting = true
-			case 1:
-				v.failed = true
-			default:
-				v.data = v.asksData
-				if v.summed = !v.data || r.IntN(2) == 0; v.summed {
-					v.sum[0] = byte(r.IntN(2))
-				}
+// TestTally compares the counting with the model: every level, factors of one
+// to three datacenters, replicas that join, and all orders of answers that
+// chance brings.
+func TestTally(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 4000 {
+		network := rng.IntN(2) == 0
+		factors := map[helenus.Datacenter]int{}
+		options := map[string]string{}
+		var all []asked
+		var pending []*ring.Node
+		for i := range 1 + rng.IntN(3) {
+			dc := helenus.Datacenter(fmt.Sprint("dc", i))
+			factors[dc] = 1 + rng.IntN(4)
+			options[string(dc)] = fmt.Sprint(factors[dc])
+			for range factors[dc] {
+				all = append(all, asked{dc: dc, alive: rng.IntN(4) > 0})
+			}
+			for range rng.IntN(3) / 2 {
+				all = append(all, asked{dc: dc, pending: true, alive: rng.IntN(4) > 0})
+				pending = append(pending, &ring.Node{Datacenter: dc})
 			}
 		}
-		blockFor, full := 1+r.IntN(len(votes)), r.IntN(2) == 0
-		got, one := decide(votes, blockFor, full)
-		seen[got]++
-		if want := slowDecide(votes, blockFor, full); got != want {
-			t.Fatalf("%+v, block for %d, full %v: %d, want %d", votes, blockFor, full, got, want)
+		strategy, err := ring.NewStrategy(ring.NetworkName, options)
+		if !network {
+			strategy, err = ring.NewStrategy(ring.SimpleName, map[string]string{ring.FactorOption: fmt.Sprint(strategy.Factor())})
 		}
-		if (one >= 0) != (got == agreed && !full) || one >= 0 && !votes[one].data {
-			t.Fatalf("%+v: verdict %d by %d", votes, got, one)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if len(seen) != 4 {
-		t.Errorf("verdicts %v", seen)
-	}
-}
-
-func TestConcurrency(t *testing.T) {
-	for _, c := range []struct{ rows, parts, wanted, left, want int }{
-		{0, 0, 100, 50, 1},  // nothing is known yet
-		{0, 1, 100, 50, 32}, // one part had nothing
-		{0, 1, 100, 5, 5},   // no more than there are
-		{10, 1, 100, 50, 9}, // nine more of the same
-		{50, 10, 100, 50, 10},
-		{99, 1, 100, 50, 1},
-		{0, 0, 0, 50, 4}, // all rows are wanted
-		{1000, 10, 0, 2, 2},
-	} {
-		if got := concurrency(c.rows, c.parts, c.wanted, c.left); got != c.want {
-			t.Errorf("%+v: %d", c, got)
+		for _, cl := range writeLevels {
+			checkTally(t, rng, cl, strategy, network, factors, all, pending)
 		}
 	}
 }
 
-func TestSpeculationPolicies(t *testing.T) {
-	percentile := func(p float64) time.Duration { return time.Duration(p) * time.Millisecond }
-	for text, want := range map[string]time.Duration{
-		"NEVER": -1, "ALWAYS": 0, "50ms": 50 * time.Millisecond, "99p": 99 * time.Millisecond, "99.9p": 99 * time.Millisecond,
-		"MIN(99p,50ms)": 50 * time.Millisecond, "MAX(99p,50ms)": 99 * time.Millisecond, "MIN(10p,50ms)": 10 * time.Millisecond,
-	} {
-		s := parseSpeculation(text)
-		if got := s.after(percentile); got != want {
-			t.Errorf("%s: %v, want %v", text, got, want)
+func checkTally(t *testing.T, rng *rand.Rand, cl helenus.Consistency, s ring.Strategy, network bool, factors map[helenus.Datacenter]int, all []asked, pending []*ring.Node) {
+	t.Helper()
+	var y tally
+	y.reset(cl, s, "dc0", pending)
+	var open []int
+	acked := map[int]bool{}
+	waiting := map[int]bool{}
+	for i, a := range all {
+		if a.alive {
+			y.expect(a.dc)
+			open = append(open, i)
+			waiting[i] = true
 		}
 	}
-}
-
-func TestLatencies(t *testing.T) {
-	var l latencies
-	if got := l.percentile(99, time.Second); got != time.Second {
-		t.Errorf("without reads: %v", got)
-	}
-	for i := range 1000 {
-		l.record(time.Duration(i+1) * time.Millisecond)
-	}
-	for p, want := range map[float64]time.Duration{50: 500 * time.Millisecond, 99: 990 * time.Millisecond} {
-		if got := l.percentile(p, 0); got < want || got > want*5/4 {
-			t.Errorf("percentile %v: %v, want about %v", p, got, want)
+	rng.Shuffle(len(open), func(i, j int) { open[i], open[j] = open[j], open[i] })
+	for step := 0; ; step++ {
+		met := enough(cl, network, factors, "dc0", all, func(i int) bool { return acked[i] })
+		possible := enough(cl, network, factors, "dc0", all, func(i int) bool { return acked[i] || waiting[i] })
+		if y.met() != met || y.hopeless() == possible {
+			t.Fatalf("%s of %v, network %v, replicas %+v, acked %v, waiting %v: met %v, want %v; hopeless %v, possible %v",
+				cl, factors, network, all, acked, waiting, y.met(), met, y.hopeless(), possible)
 		}
-	}
-	for d := time.Duration(4 * time.Microsecond); d < time.Minute; d = d*9/8 + 1 {
-		if at := top(bucketOf(d)); at < d.Truncate(time.Microsecond) || at > d*3/2 {
-			t.Fatalf("%v is counted as %v", d, at)
+		if step == len(open) {
+			return
+		}
+		i := open[step]
+		delete(waiting, i)
+		if rng.IntN(3) > 0 {
+			acked[i] = true
+			y.acked(all[i].dc)
+		} else {
+			y.failed(all[i].dc)
 		}
 	}
 }

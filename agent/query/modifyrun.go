@@ -222,7 +222,7 @@ func (m *modifyRun) build(x *execution) ([]byte, error) {
 	}
 	m.buf = m.builder.Finish(m.buf[:0])
 	if max := x.engine.opts.Limits.MaxMutationBytes; len(m.buf) > max {
-		return nil, helenus.Invalid("Mutation of %d bytes is too large for the maximum size of %d", len(m.buf), max)
+		return nil, m.oversized(max)
 	}
 	return m.buf, nil
 }

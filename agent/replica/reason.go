@@ -48,8 +48,11 @@ func ReasonOf(err error) uint16 {
 	case errors.As(err, &told):
 		code = told.Code
 	}
-	if code >= reasonBase && code <= reasonBase+0xFFFF {
+	switch {
+	case code >= reasonBase && code <= reasonBase+0xFFFF:
 		return uint16(code - reasonBase)
+	case code == helenus.CodeInvalid: // not so to the coordinator: it knows other tables
+		return ReasonSchema
 	}
 	return ReasonUnknown
 }

@@ -6,7 +6,8 @@ import "helenus/internal/token"
 type Placement struct {
 	Topology *Topology
 	Strategy Strategy
-	replicas [][]*Node // parallel to the topology's tokens
+	replicas [][]*Node  // parallel to the topology's tokens
+	becoming *Placement // once all movements are over; nil when there is none
 }
 
 // RangeReplicas is one arc of the ring and its replicas, primary first.
@@ -22,6 +23,9 @@ func NewPlacement(s Strategy, t *Topology) *Placement {
 	for i := range t.tokens {
 		scratch = s.replicas(scratch[:0], t, i)
 		p.replicas[i] = append([]*Node(nil), scratch...)
+	}
+	if next := t.becoming(); next != nil {
+		p.becoming = NewPlacement(s, next)
 	}
 	return p
 }

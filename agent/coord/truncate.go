@@ -1,0 +1,88 @@
+package coord
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"helenus"
+	"helenus/agent/replica"
+	"helenus/agent/wire"
+	"helenus/internal/cql/schema"
+	"helenus/internal/meta"
+)
+
+// Truncate removes all data of a table at every node that may have some, this
+// one included, and waits. All of them must live: what one missed would come
+// back.
+func (c *Coordinator) Truncate(ctx context.Context, state *meta.State, t *schema.Table) error {
+	p := c.placement(state, t.Keyspace)
+	if p == nil {
+		return helenus.Invalid("keyspace %s does not exist", t.Keyspace)
+	}
+	if c.opts.Wire == nil {
+		return helenus.Errorf(helenus.CodeServer, "coord: truncate %s: this node has no way to others", t.QualifiedName())
+	}
+	run := truncation{message: replica.Truncation{Epoch: state.Epoch, Table: t.ID}}
+	live := 0
+	for _, n := range p.Topology.Nodes() {
+		if !p.IsReplica(n.HostID) {
+			continue
+		}
+		run.calls = append(run.calls, truncateCall{to: target(n)})
+		if c.alive(n) {
+			live++
+		}
+	}
+	if live < len(run.calls) {
+		return helenus.Unavailable(helenus.All, len(run.calls), live)
+	}
+	return run.do(ctx, c.opts.Wire, c.timeouts().Truncate)
+}
+
+// truncation is one TRUNCATE under way.
+type truncation struct {
+	message replica.Truncation
+	calls   []truncateCall
+	ends    chan *truncateCall
+}
+
+type truncateCall struct {
+	to   wire.Target
+	call wire.Call
+	all  *truncation
+}
+
+// Answered implements wire.Owner.
+func (t *truncateCall) Answered(*wire.Call) { t.all.ends <- t }
+
+func (r *truncation) do(ctx context.Context, w Caller, timeout time.Duration) error {
+	r.ends = make(chan *truncateCall, len(r.calls)) // answers that nobody waits for have room
+	for i := range r.calls {
+		t := &r.calls[i]
+		t.all = r
+		t.call = wire.Call{Verb: replica.VerbTruncate, Request: &r.message, Timeout: timeout, Owner: t}
+		w.Call(t.to, &t.call)
+	}
+	// Wire does not time a call to this node out.
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for n := range r.calls {
+		select {
+		case t := <-r.ends:
+			switch {
+			case wire.KindOf(t.call.Err) == wire.Timeout:
+				return truncateTimeout(n)
+			case t.call.Err != nil:
+				return fmt.Errorf("Truncate failed on replica /%s: %w", t.to.Addr, t.call.Err)
+			}
+		case <-ctx.Done():
+			return truncateTimeout(n)
+		}
+	}
+	return nil
+}
+
+func truncateTimeout(received int) error {
+	return fmt.Errorf("Truncate timed out - received only %d responses", received)
+}

@@ -1,0 +1,303 @@
+package hint
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"helenus"
+	"helenus/agent/wire"
+	"helenus/internal/cql/schema"
+	"helenus/internal/meta"
+	"helenus/store"
+	"helenus/store/row"
+	"helenus/store/vfs"
+)
+
+// Caller asks other nodes; *wire.Wire is one.
+type Caller interface {
+	Call(to wire.Target, c *wire.Call)
+}
+
+// Liveness is what this node believes of others.
+type Liveness interface {
+	Alive(id helenus.HostID) bool
+}
+
+// Replica applies the hints that others bring.
+type Replica interface {
+	Write(w *store.Write)
+}
+
+// Settings are what an operator may change at any time.
+type Settings struct {
+	Enabled     bool
+	DisabledDCs []helenus.Datacenter
+	// Window is how long after a node went away hints are kept for it.
+	Window time.Duration
+	// BytesPerHostMax bounds what is kept for one node; 0: nothing does.
+	BytesPerHostMax int64
+	// BytesPerSec bounds the delivery of all nodes to one: each takes its part. 0:
+	// nothing does.
+	BytesPerSec int64
+	Paused      bool // nothing is delivered
+}
+
+// Options are what Hints work with. Sizes and times that are zero get the value
+// named beside them.
+type Options struct {
+	FS       vfs.FS
+	Dir      string
+	Self     helenus.HostID
+	Settings func() Settings
+	State    func() *meta.State
+	Liveness Liveness
+	Replica  Replica
+	// Behind is told of a node that knows a newer epoch; nil: nobody is.
+	Behind func(from helenus.HostID, e meta.Epoch)
+	Now    func() time.Time
+	Log    *slog.Logger
+
+	Interval      time.Duration // 1 s: between syncs, and looks at who is alive
+	SegmentBytes  int64         // 32 MiB
+	BufferBytes   int64         // 32 MiB: all that is not written yet
+	ReceiveBytes  int           // 4 MiB: what others may bring at once
+	BatchBytes    int           // 256 KiB: what is sent at once
+	DeliveriesMax int           // 2: nodes that are served at once
+	CallTimeout   time.Duration // 10 s
+}
+
+func orDefault[T int | int64 | time.Duration](v *T, otherwise T) {
+	if *v <= 0 {
+		*v = otherwise
+	}
+}
+
+func (o *Options) fill() {
+	orDefault(&o.Interval, time.Second)
+	orDefault(&o.SegmentBytes, 32<<20)
+	orDefault(&o.BufferBytes, 32<<20)
+	orDefault(&o.ReceiveBytes, 4<<20)
+	orDefault(&o.BatchBytes, 256<<10)
+	orDefault(&o.DeliveriesMax, 2)
+	orDefault(&o.CallTimeout, 10*time.Second)
+}
+
+// Hints are all hints of a node.
+type Hints struct {
+	opts  Options
+	stats Stats
+	wire  Caller
+	wake  chan struct{} // a buffer is worth writing
+
+	mu         sync.Mutex // guards what follows
+	queues     []*queue   // by host id
+	truncated  map[schema.TableID]int64
+	buffered   int64
+	dirty      bool // the notes differ from their file
+	delivering int
+
+	receiving struct {
+		mu      sync.Mutex // guards credits
+		credits credits
+	}
+}
+
+// Stats count since the start.
+type Stats struct {
+	Stored, Refused    atomic.Uint64 // hints
+	Delivered, Dropped atomic.Uint64 // hints; dropped: too old, or of tables that are gone
+	Received           atomic.Uint64 // hints of others
+}
+
+// Open finds what is kept. Run delivers it.
+func Open(opts Options) (*Hints, error) {
+	opts.fill()
+	h := &Hints{opts: opts, wake: make(chan struct{}, 1), truncated: make(map[schema.TableID]int64)}
+	h.receiving.credits.limit = opts.ReceiveBytes
+	if err := opts.FS.MkdirAll(opts.Dir); err != nil {
+		return nil, fmt.Errorf("hint: %w", err)
+	}
+	if err := h.readNotes(); err != nil {
+		return nil, err
+	}
+	if err := h.findSegments(); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// Stats gives the counters; they are live.
+func (h *Hints) Stats() *Stats { return &h.stats }
+
+// Store keeps a mutation for a node until it is back; false when it does not,
+// which is noted as needing repair unless the node is no member. It copies
+// mutation and does not wait.
+func (h *Hints) Store(to helenus.HostID, state *meta.State, mutation []byte) bool {
+	n := state.Node(to)
+	if n == nil || to == h.opts.Self {
+		return false
+	}
+	s := h.opts.Settings()
+	alive := h.opts.Liveness.Alive(to)
+	grace, known := gcGrace(state.Schema, mutation)
+	if !known {
+		return false // of tables that are gone
+	}
+	now := h.opts.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	q := h.queueLocked(to)
+	if !alive && q.downSince == 0 {
+		q.downSince, h.dirty = now.UnixMilli(), true
+	}
+	size := int64(recordSize(len(mutation)))
+	switch {
+	case !s.Enabled || slices.Contains(s.DisabledDCs, n.Datacenter), grace == 0, q.tooLate(now, s.Window),
+		s.BytesPerHostMax > 0 && q.bytes+size > s.BytesPerHostMax, h.buffered+size > h.opts.BufferBytes:
+		h.stats.Refused.Add(1)
+		h.missedLocked(q, mutation, now)
+		return false
+	}
+	q.buffer = appendRecord(q.buffer, record{now.UnixMilli(), grace, mutation})
+	q.bytes += size
+	h.buffered += size
+	if q.oldest == 0 {
+		q.oldest = now.UnixMilli()
+	}
+	h.stats.Stored.Add(1)
+	if len(q.buffer) >= wakeBytes {
+		select {
+		case h.wake <- struct{}{}:
+		default:
+		}
+	}
+	return true
+}
+
+// wakeBytes is how long a buffer may become before it is written out of turn.
+const wakeBytes = 256 << 10
+
+// gcGrace is the shortest gc_grace_seconds of the mutation's tables; known is
+// false when none of them exists.
+func gcGrace(s *schema.Schema, mutation []byte) (seconds uint32, known bool) {
+	m := row.ReadMutation(mutation)
+	for update, ok := m.Next(); ok; update, ok = m.Next() {
+		id, _, err := row.PeekUpdate(update)
+		if err != nil {
+			return 0, false
+		}
+		if t := s.Table(id); t != nil {
+			if g := uint32(t.Options.GCGraceSeconds); !known || g < seconds {
+				seconds = g
+			}
+			known = true
+		}
+	}
+	return seconds, known
+}
+
+// missedLocked notes that a node needs repair of a mutation's tables.
+func (h *Hints) missedLocked(q *queue, mutation []byte, now time.Time) {
+	m := row.ReadMutation(mutation)
+	for update, ok := m.Next(); ok; update, ok = m.Next() {
+		if id, _, err := row.PeekUpdate(update); err == nil {
+			h.markLocked(q, id, now)
+		}
+	}
+}
+
+// markLocked notes that a node needs repair of a table; of all with the zero id.
+func (h *Hints) markLocked(q *queue, id schema.TableID, now time.Time) {
+	if _, ok := q.missed[id]; ok || len(q.missed) >= missedMax {
+		return
+	}
+	if q.missed == nil {
+		q.missed = make(map[schema.TableID]int64)
+	}
+	q.missed[id] = now.UnixMilli()
+	h.dirty = true
+}
+
+// missedMax bounds the notes of one node.
+const missedMax = 1 << 16
+
+// Truncated forgets the hints of a table that are kept so far.
+func (h *Hints) Truncated(id schema.TableID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.queues) == 0 {
+		return
+	}
+	h.truncated[id], h.dirty = h.opts.Now().UnixMilli(), true
+}
+
+// Repaired takes back the note that a node needs repair of a table.
+func (h *Hints) Repaired(host helenus.HostID, id schema.TableID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if q := h.findLocked(host); q != nil {
+		delete(q.missed, id)
+		h.dirty = true
+	}
+}
+
+// Forget drops all that is kept for some nodes, for all when none is named.
+func (h *Hints) Forget(hosts ...helenus.HostID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, q := range h.queues {
+		if len(hosts) == 0 || slices.Contains(hosts, q.host) {
+			h.buffered -= int64(len(q.buffer))
+			q.buffer = q.buffer[:0]
+			q.skipLocked()
+			h.dirty = true
+		}
+	}
+}
+
+// HostFacts are what is kept for one node.
+type HostFacts struct {
+	Host       helenus.HostID
+	Bytes      int64
+	Segments   int
+	Oldest     time.Time // zero: there is nothing
+	DownSince  time.Time // zero: it is not down, as far as is known
+	Delivering bool
+	// Missed are the tables of which the node misses something that is not kept
+	// either, with the time of the first loss: they need repair. The zero id
+	// stands for all tables.
+	Missed []MissedFacts
+}
+
+// MissedFacts is a table that needs repair at a node.
+type MissedFacts struct {
+	Table schema.TableID
+	Since time.Time
+}
+
+// Facts are what an operator may see, by host id.
+func (h *Hints) Facts() []HostFacts {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]HostFacts, 0, len(h.queues))
+	for _, q := range h.queues {
+		f := HostFacts{Host: q.host, Bytes: q.bytes, Segments: len(q.segments), Oldest: milli(q.oldest), DownSince: milli(q.downSince), Delivering: q.delivering}
+		for id, since := range q.missed {
+			f.Missed = append(f.Missed, MissedFacts{id, milli(since)})
+		}
+		slices.SortFunc(f.Missed, func(a, b MissedFacts) int { return slices.Compare(a.Table[:], b.Table[:]) })
+		out = append(out, f)
+	}
+	return out
+}
+
+func milli(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}
