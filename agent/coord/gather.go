@@ -41,8 +41,9 @@ type gather struct {
 	charged  int64
 
 	// What came out, for the owner. one is the slot that speaks for all, or -1.
-	err error
-	one int
+	err    error
+	one    int
+	opened gathered // the same as Partitions, while it is gone through
 }
 
 // slot is one replica that is asked.
@@ -403,6 +404,7 @@ func (g *gather) freeLocked() {
 		s.node, s.data, s.request, s.call.Request, s.call.Response = nil, s.data[:0], replica.ReadRequest{}, nil, nil
 	}
 	g.x, g.command, g.key = nil, row.Command{}, [1]row.Key{}
+	g.opened.x, g.opened.ps, g.opened.lacks = nil, nil, nil
 	g.mu.Unlock()
 	g.c.gathers.Put(g)
 }

@@ -1,6 +1,7 @@
 package coord
 
 import (
+	"bytes"
 	"errors"
 	"sync"
 	"time"
@@ -17,7 +18,9 @@ const (
 	// answers, largeAnswerBytes on that of large ones. What there is beyond is
 	// asked for when it is wanted.
 	smallAnswerBytes = 256 << 10
-	largeAnswerBytes = 1 << 20
+	largeAnswerBytes = 4 << 20
+	// fewRows are asked for on the lane of small answers.
+	fewRows = 100
 	// retainBytes is about how much is gathered before it is gone through.
 	retainBytes = 4 << 20
 	// streamsMax bounds the reads that go on beyond what was gathered first: each
@@ -38,6 +41,8 @@ type reading struct {
 	lat  *latencies
 	keys []row.Key // not yet asked for
 	arcs arcs
+
+	small bool // answers are, as a rule
 
 	began   time.Time
 	rows    int // that live, in what was gathered
@@ -102,7 +107,7 @@ func (c *Coordinator) readReplicas(r *Read) {
 // read until conditional writes run over several replicas.
 func (x *reading) planKeys() (here bool, err error) {
 	c, keys := x.c, x.r.Command.Keys
-	x.keys, here = keys, true
+	x.keys, here, x.small = keys, true, namesRows(x.r.Command)
 	var who *contacts
 	for i := range keys {
 		who = &x.arcs.scratch[0]
@@ -114,6 +119,22 @@ func (x *reading) planKeys() (here bool, err error) {
 		here = here && c.onlyHere(who) && !x.spareFor(who) && (!x.r.Consistency.IsSerial() || len(replicas) == 1)
 	}
 	return here, nil
+}
+
+// namesRows tells whether a command is for a few rows only, so that its answers
+// are small as a rule.
+func namesRows(c *row.Command) bool {
+	n := len(c.Table.Clustering)
+	if n == 0 || c.Limits.Rows > 0 && c.Limits.Rows <= fewRows {
+		return true
+	}
+	for i := range c.Filter.Slices {
+		s := &c.Filter.Slices[i]
+		if s.StartSize != n || s.EndSize != n || !bytes.Equal(s.StartValues, s.EndValues) {
+			return false
+		}
+	}
+	return len(c.Filter.Slices) <= fewRows
 }
 
 // spareFor tells whether one more than the level wants is asked at once.
@@ -129,6 +150,7 @@ func (x *reading) planRange() (here bool, err error) {
 		return false, helenus.Unavailable(x.r.Consistency, ring.BlockFor(x.r.Consistency, x.p.Strategy, c.opts.Datacenter), 0)
 	}
 	x.arcs.begin(c, x.p, x.r.Consistency, cmd.Start, cmd.End)
+	x.small = false
 	var who contacts
 	if _, _, _, err = x.arcs.next(&who); err != nil {
 		c.stats.Unavailable.Add(1)
@@ -254,8 +276,8 @@ func (x *reading) startGather(g *gather) {
 		timeout = timeouts.Range
 	}
 	wait := x.lat.wait(time.Now(), timeout)
-	if x.r.Consistency == helenus.EachQuorum {
-		wait = -1
+	if wait != 0 && g.command.Keys == nil {
+		wait = -1 // how long a range takes says nothing about its replicas
 	}
 	g.start(timeout, wait)
 }
@@ -264,9 +286,11 @@ func (x *reading) startGather(g *gather) {
 func (x *reading) part() (g *gather, ok bool, err error) {
 	g = x.c.newGather()
 	g.command = *x.r.Command
-	g.verb, g.bytesMax = replica.VerbRead, smallAnswerBytes
+	g.verb, g.bytesMax = replica.VerbReadLarge, largeAnswerBytes
+	if x.small {
+		g.verb, g.bytesMax = replica.VerbRead, smallAnswerBytes
+	}
 	if x.r.Command.Keys == nil {
-		g.verb, g.bytesMax = replica.VerbReadLarge, largeAnswerBytes
 		g.command.Start, g.command.End, ok, err = x.arcs.next(&g.who)
 	} else if len(x.keys) > 0 {
 		if !x.r.Command.Continues(x.keys[0]) {
@@ -275,6 +299,11 @@ func (x *reading) part() (g *gather, ok bool, err error) {
 		g.key[0], ok = x.keys[0], true
 		g.command.Keys = g.key[:]
 		x.keys = x.keys[1:]
+		if known := &x.arcs.scratch[0]; len(x.r.Command.Keys) == 1 { // planned a moment ago
+			g.who.nodes, g.who.blockFor = append(g.who.nodes[:0], known.nodes...), known.blockFor
+			g.prepare(x, false)
+			return g, true, nil
+		}
 		err = x.c.contact(&g.who, x.p, x.p.Replicas(x.c.opts.Partition.Token(g.key[0].Bytes)), x.r.Consistency)
 	}
 	if err != nil || !ok {
@@ -403,6 +432,7 @@ func (x *reading) free() {
 	clear(x.gathers)
 	x.gathers, x.keys = x.gathers[:0], nil
 	x.r, x.p, x.lat, x.waits = nil, nil, nil, nil
+	x.arcs.c, x.arcs.p, x.arcs.tokens = nil, nil, nil
 	x.mu.Lock()
 	known := x.repairs > 0
 	x.mu.Unlock()

@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"helenus/agent/replica"
-	"helenus/internal/token"
 	"helenus/store/row"
 )
 
@@ -22,8 +21,8 @@ type gathered struct {
 	x       *reading
 	g       *gather
 	mayWait bool
-	sources []*source
-	of      []int // slots of the sources
+	sources []*source // those in use; more may be kept behind them
+	of      []int     // slots of the sources
 	ps      row.Partitions
 	lacks   *row.Lacks // nil: nothing is repaired
 }
@@ -146,11 +145,12 @@ func (x *reading) ask(c row.Command, mayWait bool, only *slot) (*gather, error) 
 
 // open makes Partitions of a gather's answers.
 func (x *reading) open(g *gather, mayWait bool) *gathered {
-	o := &gathered{x: x, g: g, mayWait: mayWait}
+	o := &g.opened
+	*o = gathered{x: x, g: g, mayWait: mayWait, sources: o.sources[:0], of: o.of[:0]}
 	for i := range g.votes {
 		if v := &g.votes[i]; v.data && (g.one < 0 || g.one == i) {
 			o.of = append(o.of, i)
-			o.sources = append(o.sources, newSource(o, g.slots[i]))
+			o.addSource(g.slots[i])
 		}
 	}
 	if len(o.sources) == 1 {
@@ -244,10 +244,17 @@ type source struct {
 	extra *gather // whose answer answers reads, when not the first
 }
 
-func newSource(o *gathered, s *slot) *source {
-	n := &source{o: o, slot: s, command: &o.g.command, more: s.more && o.g.command.Keys == nil}
-	n.answers.Reset(s.data, n.command, o.x.c.opts.Partition)
-	return n
+// addSource adds what one replica answered; its buffers are used again.
+func (o *gathered) addSource(from *slot) {
+	n := len(o.sources)
+	if n == cap(o.sources) {
+		o.sources = append(o.sources, new(source))
+	} else if o.sources = o.sources[:n+1]; o.sources[n] == nil {
+		o.sources[n] = new(source)
+	}
+	s := o.sources[n]
+	s.o, s.slot, s.command, s.more, s.last.Bytes = o, from, &o.g.command, from.more && o.g.command.Keys == nil, s.last.Bytes[:0]
+	s.answers.Reset(from.data, s.command, o.x.c.opts.Partition)
 }
 
 // Next implements row.Partitions.

@@ -183,6 +183,9 @@ func (l *Lacks) close(s *lacking, reversed bool, at *Marker) {
 	if reversed {
 		from, to = to, from
 	}
+	if from.Size == 0 && from.AfterPrefix || to.Size == 0 && !to.AfterPrefix {
+		return // nothing lies behind the end or before the begin
+	}
 	l.begin(s)
 	start, end := l.components(from), l.components(to)
 	s.b.DeleteRange(start, !from.AfterPrefix, end, to.AfterPrefix, d)
