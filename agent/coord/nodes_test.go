@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"helenus"
+	"helenus/agent/hint"
 	"helenus/agent/replica"
 	"helenus/agent/wire"
 	"helenus/internal/budget"
@@ -54,6 +55,7 @@ type spec struct {
 	places    string            // datacenter/rack of each node
 	keyspaces map[string]string // name to "3" (SimpleStrategy) or "dc1:3 dc2:2"
 	latency   time.Duration
+	hinted    bool                    // hints are kept and delivered; else noted in listedHints
 	change    func(i int, o *Options) // nil, or what is different about a coordinator
 }
 
@@ -68,6 +70,7 @@ type testNode struct {
 	coord   *Coordinator
 	wire    *wire.Wire
 	hints   *listedHints
+	kept    *hint.Hints // if the spec says so
 	states  *testStates
 	behind  []meta.Epoch
 
@@ -185,8 +188,8 @@ func run(t *testing.T, s spec, f func(c *nodes)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t, s)
+		defer c.close()
 		f(c)
-		c.close()
 	})
 }
 
@@ -196,7 +199,7 @@ func start(tb testing.TB, s spec) *nodes {
 	c := &nodes{TB: tb, net: fakenet.New(s.latency)}
 	c.state = c.metadata(s)
 	for i := range strings.Fields(s.places) {
-		c.all = append(c.all, c.startNode(i, s.change))
+		c.all = append(c.all, c.startNode(i, s))
 	}
 	return c
 }
@@ -262,7 +265,7 @@ func (c *nodes) apply(s *meta.State, change meta.Change) *meta.State {
 	return next
 }
 
-func (c *nodes) startNode(i int, change func(int, *Options)) *testNode {
+func (c *nodes) startNode(i int, s spec) *testNode {
 	c.Helper()
 	self := c.state.Node(hostID(i))
 	n := &testNode{id: self.HostID, target: wire.Target{ID: self.HostID, Addr: self.Broadcast}, fs: vfs.NewMem(), disk: new(faultyDisk),
@@ -285,14 +288,29 @@ func (c *nodes) startNode(i int, change func(int, *Options)) *testNode {
 		c.Fatal(err)
 	}
 	n.replica = replica.New(replica.Options{Store: n.store, Readers: 2, QueueMax: 64, States: n.states,
-		Behind: func(_ helenus.HostID, e meta.Epoch) { n.behind = append(n.behind, e) }})
+		Behind: func(_ helenus.HostID, e meta.Epoch) { n.behind = append(n.behind, e) },
+		Truncated: func(id schema.TableID) {
+			if n.kept != nil {
+				n.kept.Truncated(id)
+			}
+		}})
 	o := Options{Self: n.id, Datacenter: self.Datacenter, Partition: token.Murmur3Partitioner{}, Replica: n.replica, Tables: noTables{},
 		Clock: NewClock(time.Now), Liveness: n, Hints: n.hints}
-	if change != nil {
-		change(i, &o)
+	verbs := n.replica.Verbs()
+	if s.hinted {
+		n.kept, err = hint.Open(hint.Options{FS: n.fs, Dir: "/hints", Self: n.id, State: n.states.State, Liveness: n, Replica: n.replica, Now: time.Now, Log: quiet,
+			Settings: func() hint.Settings { return hint.Settings{Enabled: true, Window: 3 * time.Hour} }})
+		if err != nil {
+			c.Fatal(err)
+		}
+		o.Hints = n.kept
+		verbs = append(verbs, n.kept.Verbs()...)
+	}
+	if s.change != nil {
+		s.change(i, &o)
 	}
 	n.coord = New(o)
-	verbs := append(n.replica.Verbs(), n.coord.Verbs()...)
+	verbs = append(verbs, n.coord.Verbs()...)
 	n.wire, err = wire.New(wire.Options{Self: n.target, Identity: func() wire.Identity { return wire.Identity{Cluster: wire.ClusterID{1}, Feature: 1} },
 		Verbs: verbs, Net: c.net.Host(self.Broadcast.Addr()), Rand: random, Log: quiet, Budget: budget.New("wire", 256<<20)})
 	if err != nil {
@@ -315,6 +333,9 @@ func (c *nodes) serve(n *testNode) {
 		}
 	})
 	n.done.Go(func() { _ = n.replica.Run(ctx) })
+	if n.kept != nil {
+		n.done.Go(func() { _ = n.kept.Run(ctx, n.wire) })
+	}
 }
 
 // setDead makes all other nodes believe that node i is dead, or alive.

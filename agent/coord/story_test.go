@@ -36,11 +36,8 @@ func TestWriteStories(t *testing.T) {
 	datadriven.Walk(t, "testdata/write", func(t *testing.T, path string) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &writeStory{t: t}
+			defer s.end()
 			datadriven.RunTest(t, path, s.step)
-			if s.c != nil {
-				s.resumeAll()
-				s.c.close()
-			}
 		})
 	})
 }
@@ -149,7 +146,11 @@ func (s *writeStory) disk(i int, how string) {
 	}
 }
 
-func (s *writeStory) resumeAll() {
+func (s *writeStory) end() {
+	if s.c == nil {
+		return
+	}
+	defer s.c.close()
 	for i := range s.c.all {
 		if f := s.resume[i]; f != nil {
 			f()

@@ -2,6 +2,7 @@ package coord
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -74,7 +75,7 @@ func (r *truncation) do(ctx context.Context, w Caller, timeout time.Duration) er
 			case wire.KindOf(t.call.Err) == wire.Timeout:
 				return truncateTimeout(n)
 			case t.call.Err != nil:
-				return fmt.Errorf("Truncate failed on replica /%s: %w", t.to.Addr, t.call.Err)
+				return fmt.Errorf("Truncate failed on replica /%s: %s", t.to.Addr, reason(t.call.Err))
 			}
 		case <-ctx.Done():
 			return truncateTimeout(n)
@@ -85,4 +86,13 @@ func (r *truncation) do(ctx context.Context, w Caller, timeout time.Duration) er
 
 func truncateTimeout(received int) error {
 	return fmt.Errorf("Truncate timed out - received only %d responses", received)
+}
+
+// reason is a call's error without the node, which is named already.
+func reason(err error) string {
+	var call *wire.Error
+	if errors.As(err, &call) {
+		return call.Reason
+	}
+	return err.Error()
 }

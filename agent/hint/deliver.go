@@ -129,7 +129,7 @@ func (d *delivery) next() *batch {
 			}
 			return b
 		}
-		m := h.wanted(state.Schema, rec, now)
+		m := d.wanted(state.Schema, rec, now)
 		if m == nil {
 			h.stats.Dropped.Add(1)
 		} else if sum+len(m) > d.grant {
@@ -147,8 +147,9 @@ func (d *delivery) next() *batch {
 
 // wanted is what of a hint is to be delivered: not what is of tables that are
 // gone or were truncated, nor what is older than their gc_grace_seconds, whose
-// tombstones may be forgotten.
-func (h *Hints) wanted(s *schema.Schema, rec record, now time.Time) []byte {
+// tombstones may be forgotten elsewhere. The latter needs repair.
+func (d *delivery) wanted(s *schema.Schema, rec record, now time.Time) []byte {
+	h := d.h
 	var kept [][]byte
 	count := 0
 	m := row.ReadMutation(rec.mutation)
@@ -164,6 +165,9 @@ func (h *Hints) wanted(s *schema.Schema, rec record, now time.Time) []byte {
 		}
 		grace := min(rec.grace, uint32(t.Options.GCGraceSeconds))
 		if rec.created+int64(grace)*1000 < now.UnixMilli() {
+			h.mu.Lock()
+			h.markLocked(d.q, id, now)
+			h.mu.Unlock()
 			continue
 		}
 		kept = append(kept, update)

@@ -141,12 +141,12 @@ func (h *Hints) Store(to helenus.HostID, state *meta.State, mutation []byte) boo
 	if n == nil || to == h.opts.Self {
 		return false
 	}
-	s := h.opts.Settings()
-	alive := h.opts.Liveness.Alive(to)
-	grace, known := gcGrace(state.Schema, mutation)
-	if !known {
+	graces := gcGraces(state.Schema, mutation)
+	if graces.count == 0 {
 		return false // of tables that are gone
 	}
+	s := h.opts.Settings()
+	alive := h.opts.Liveness.Alive(to)
 	now := h.opts.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -156,17 +156,25 @@ func (h *Hints) Store(to helenus.HostID, state *meta.State, mutation []byte) boo
 	}
 	size := int64(recordSize(len(mutation)))
 	switch {
-	case !s.Enabled || slices.Contains(s.DisabledDCs, n.Datacenter), grace == 0, q.tooLate(now, s.Window),
+	case !s.Enabled || slices.Contains(s.DisabledDCs, n.Datacenter), graces.least == 0, q.tooLate(now, s.Window),
 		s.BytesPerHostMax > 0 && q.bytes+size > s.BytesPerHostMax, h.buffered+size > h.opts.BufferBytes:
 		h.stats.Refused.Add(1)
 		h.missedLocked(q, mutation, now)
 		return false
-	}
-	q.buffer = appendRecord(q.buffer, record{now.UnixMilli(), grace, mutation})
-	q.bytes += size
-	h.buffered += size
-	if q.oldest == 0 {
-		q.oldest = now.UnixMilli()
+	case graces.least == graces.most:
+		h.appendLocked(q, record{now.UnixMilli(), graces.least, mutation})
+	default:
+		// Each part has its own time, and is applied for itself anyway.
+		for m := row.ReadMutation(mutation); ; {
+			update, ok := m.Next()
+			if !ok {
+				break
+			}
+			part := row.AppendMutation(nil, update)
+			if g := gcGraces(state.Schema, part); g.count > 0 {
+				h.appendLocked(q, record{now.UnixMilli(), g.least, part})
+			}
+		}
 	}
 	h.stats.Stored.Add(1)
 	if len(q.buffer) >= wakeBytes {
@@ -178,26 +186,42 @@ func (h *Hints) Store(to helenus.HostID, state *meta.State, mutation []byte) boo
 	return true
 }
 
+func (h *Hints) appendLocked(q *queue, r record) {
+	q.buffer = appendRecord(q.buffer, r)
+	size := int64(recordSize(len(r.mutation)))
+	q.bytes += size
+	h.buffered += size
+	if q.oldest == 0 {
+		q.oldest = r.created
+	}
+}
+
 // wakeBytes is how long a buffer may become before it is written out of turn.
 const wakeBytes = 256 << 10
 
-// gcGrace is the shortest gc_grace_seconds of the mutation's tables; known is
-// false when none of them exists.
-func gcGrace(s *schema.Schema, mutation []byte) (seconds uint32, known bool) {
+// graces are the gc_grace_seconds of a mutation's tables, of those that exist.
+type graces struct {
+	least, most uint32
+	count       int
+}
+
+func gcGraces(s *schema.Schema, mutation []byte) (g graces) {
 	m := row.ReadMutation(mutation)
 	for update, ok := m.Next(); ok; update, ok = m.Next() {
 		id, _, err := row.PeekUpdate(update)
 		if err != nil {
-			return 0, false
+			return graces{}
 		}
 		if t := s.Table(id); t != nil {
-			if g := uint32(t.Options.GCGraceSeconds); !known || g < seconds {
-				seconds = g
+			seconds := uint32(t.Options.GCGraceSeconds)
+			if g.count == 0 || seconds < g.least {
+				g.least = seconds
 			}
-			known = true
+			g.most = max(g.most, seconds)
+			g.count++
 		}
 	}
-	return seconds, known
+	return g
 }
 
 // missedLocked notes that a node needs repair of a mutation's tables.

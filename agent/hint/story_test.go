@@ -45,10 +45,12 @@ func TestStories(t *testing.T) {
 	datadriven.Walk(t, "testdata/stories", func(t *testing.T, path string) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &story{t: t}
+			defer func() {
+				for _, n := range s.all {
+					n.end()
+				}
+			}()
 			datadriven.RunTest(t, path, s.step)
-			for _, n := range s.all {
-				n.end()
-			}
 		})
 	})
 }
@@ -257,6 +259,9 @@ func (s *story) step(t *testing.T, d *datadriven.TestData) string {
 		defer m.mu.Unlock()
 		text := strings.Join(m.received, " ")
 		m.received = nil
+		if text == "" {
+			text = "nothing"
+		}
 		return text + "\n"
 	case "facts":
 		return s.facts()
@@ -310,7 +315,8 @@ func (s *story) store(d *datadriven.TestData) string {
 	if a, ok := d.Arg("tables"); ok {
 		tables = a.Vals
 	}
-	kept, from, to := 0, number(d, "from", 1), number(d, "to", 1)
+	kept, from := 0, number(d, "from", 1)
+	to := number(d, "to", from)
 	for i := from; i <= to; i++ {
 		if s.all[0].hints.Store(hostID(number(d, "for", 1)), s.metadata(), s.mutation(i, tables...)) {
 			kept++

@@ -224,7 +224,7 @@ func TestCallWhileClosingIdle(t *testing.T) {
 		l.cut(errIdle)
 		time.Sleep(10 * time.Millisecond)
 		w.want(t, 0)
-		if n := a.net.dialCount(); n != 2 {
+		if n := len(a.net.Dials()); n != 2 {
 			t.Errorf("%d connections", n)
 		}
 	})

@@ -59,7 +59,7 @@ func TestLocalIsTheSameValue(t *testing.T) {
 		if got != Message(answer) {
 			t.Error("the caller did not get the very answer")
 		}
-		if a.net.dialCount() != 0 {
+		if len(a.net.Dials()) != 0 {
 			t.Error("a connection was made")
 		}
 	})
@@ -141,7 +141,7 @@ func TestUnknownVerbAndBadBodies(t *testing.T) {
 		parked.want(t, Failed)
 		self := a.ask(a.self, 99, nil, 0)
 		self.want(t, Failed)
-		if n := a.net.dialCount(); n != 1 {
+		if n := len(a.net.Dials()); n != 1 {
 			t.Errorf("%d connections: a bad message is no reason to cut one", n)
 		}
 	})
