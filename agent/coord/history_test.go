@@ -19,7 +19,7 @@ import (
 // partition the replicas that were asked agree.
 func TestReadHistories(t *testing.T) {
 	for seed := range uint64(4) {
-		run(t, spec{places: "dc1/r1 dc1/r2 dc1/r3 dc1/r1", keyspaces: map[string]string{"ks": "3"}}, func(c *nodes) {
+		runServing(t, spec{places: "dc1/r1 dc1/r2 dc1/r3 dc1/r1", keyspaces: map[string]string{"ks": "3"}}, func(c *nodes) {
 			h := &history{nodes: c, r: rand.New(rand.NewPCG(seed, 21)), said: map[int][]string{}}
 			for round := range 120 {
 				h.round = fmt.Sprintf("seed %d, round %d", seed, round)
