@@ -41,6 +41,7 @@ type reading struct {
 	lat  *latencies
 	keys []row.Key // not yet asked for
 	arcs arcs
+	who  contacts // of the plan
 
 	small bool // answers are, as a rule
 
@@ -108,9 +109,8 @@ func (c *Coordinator) readReplicas(r *Read) {
 func (x *reading) planKeys() (here bool, err error) {
 	c, keys := x.c, x.r.Command.Keys
 	x.keys, here, x.small = keys, true, namesRows(x.r.Command)
-	var who *contacts
+	who := &x.who
 	for i := range keys {
-		who = &x.arcs.scratch[0]
 		replicas := x.p.Replicas(c.opts.Partition.Token(keys[i].Bytes))
 		if err := c.contact(who, x.p, replicas, x.r.Consistency); err != nil {
 			c.stats.Unavailable.Add(1)
@@ -151,12 +151,12 @@ func (x *reading) planRange() (here bool, err error) {
 	}
 	x.arcs.begin(c, x.p, x.r.Consistency, cmd.Start, cmd.End)
 	x.small = false
-	var who contacts
-	if _, _, _, err = x.arcs.next(&who); err != nil {
+	who := &x.who
+	if _, _, _, err = x.arcs.next(who); err != nil {
 		c.stats.Unavailable.Add(1)
 		return false, err
 	}
-	if x.arcs.done && c.onlyHere(&who) && !x.spareFor(&who) {
+	if x.arcs.done && c.onlyHere(who) && !x.spareFor(who) {
 		return true, nil
 	}
 	x.arcs.begin(c, x.p, x.r.Consistency, cmd.Start, cmd.End)
@@ -299,8 +299,8 @@ func (x *reading) part() (g *gather, ok bool, err error) {
 		g.key[0], ok = x.keys[0], true
 		g.command.Keys = g.key[:]
 		x.keys = x.keys[1:]
-		if known := &x.arcs.scratch[0]; len(x.r.Command.Keys) == 1 { // planned a moment ago
-			g.who.nodes, g.who.blockFor = append(g.who.nodes[:0], known.nodes...), known.blockFor
+		if len(x.r.Command.Keys) == 1 { // planned a moment ago
+			g.who.nodes, g.who.blockFor = append(g.who.nodes[:0], x.who.nodes...), x.who.blockFor
 			g.prepare(x, false)
 			return g, true, nil
 		}

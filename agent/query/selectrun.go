@@ -107,6 +107,9 @@ func (r *selectRun) bound() {
 	if r.pageRows > 0 {
 		rows = min(rows, r.pageRows+1) // one more tells that there is another page
 	}
+	if l.PerPartition > 0 && rows < math.MaxInt32 {
+		rows += min(r.resume.inPartition, l.PerPartition) // too many of the partition where the page goes on
+	}
 	if rows < math.MaxInt32 {
 		l.Rows = rows
 	}

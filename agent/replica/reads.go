@@ -220,15 +220,9 @@ func (s *servedRead) ReadDone(err error) { s.end(err) }
 
 func (s *servedRead) end(err error) {
 	q, r := s.request, s.r
-	var told *helenus.Error
-	switch {
-	case errors.Is(err, errGivenUp):
-		q.Drop()
-	case errors.As(err, &told):
-		q.Fail(told)
-	case err != nil:
-		q.Fail(Failed(ReasonOf(err), "%s", err.Error()))
-	default:
+	if err != nil {
+		failRead(q, err)
+	} else {
 		m, a := q.Message.(*ReadRequest), &s.answer
 		s.reply = ReadAnswer{HasData: m.Data, HasDigest: m.Digest, More: a.More, Rows: a.Rows, Tombstones: a.Tombstones,
 			Digest: a.Digest, Data: a.Data}
@@ -240,4 +234,16 @@ func (s *servedRead) end(err error) {
 	}
 	s.answer.Reset()
 	r.servedReads.Put(s)
+}
+
+func failRead(q *wire.Request, err error) {
+	var told *helenus.Error
+	switch {
+	case errors.Is(err, errGivenUp):
+		q.Drop()
+	case errors.As(err, &told):
+		q.Fail(told)
+	default:
+		q.Fail(Failed(ReasonOf(err), "%s", err.Error()))
+	}
 }
