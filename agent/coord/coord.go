@@ -19,6 +19,7 @@ import (
 
 	"helenus"
 	"helenus/agent/replica"
+	"helenus/internal/budget"
 	"helenus/internal/cql/schema"
 	"helenus/internal/meta"
 	"helenus/internal/ring"
@@ -55,6 +56,9 @@ type Options struct {
 	Hints     Hints           // nil: none are kept
 	Proximity Proximity       // nil: own datacenter first, then by host id
 	Timeouts  func() Timeouts // nil: those of Cassandra
+	// Memory bounds the answers of other replicas that are held at once; a read
+	// for which there is none fails as Overloaded. Nil: no bound.
+	Memory *budget.Budget
 }
 
 // Coordinator carries requests.
@@ -66,6 +70,13 @@ type Coordinator struct {
 	writes sync.Pool // *localWrite
 	reads  sync.Pool // *localRead
 
+	// Of reads over several nodes.
+	readings  sync.Pool // *reading
+	gathers   sync.Pool // *gather
+	latencies latencyTables
+	streams   atomic.Int32
+	streaming sync.WaitGroup
+
 	writings  sync.Pool // *writing
 	deadlines deadlines
 	acks      acks
@@ -76,6 +87,10 @@ type Stats struct {
 	Reads, Writes, CAS      atomic.Uint64
 	ReadErrors, WriteErrors atomic.Uint64
 	Unavailable             atomic.Uint64
+
+	Mismatches  atomic.Uint64 // digests that differed
+	Repairs     atomic.Uint64 // mutations of read repair
+	Speculative atomic.Uint64 // replicas asked because others were slow
 }
 
 // New makes a Coordinator.
@@ -109,6 +124,10 @@ func (c *Coordinator) Read(r *Read) {
 	}
 	if r.Trace != nil {
 		r.Trace.Event("Executing single-partition or range query on " + r.Command.Table.Keyspace + "." + r.Command.Table.Name)
+	}
+	if c.opts.Wire != nil {
+		c.readReplicas(r)
+		return
 	}
 	if r.Consistency.IsSerial() && len(r.Command.Keys) == 1 {
 		c.serialRead(r)
@@ -171,6 +190,9 @@ func (c *Coordinator) readable(r *Read) error {
 	}
 	if r.Consistency.IsSerial() && len(r.Command.Keys) > 1 {
 		return helenus.Invalid("SERIAL/LOCAL_SERIAL consistency may only be requested for one partition at a time")
+	}
+	if c.opts.Wire != nil {
+		return nil // readReplicas looks at each part
 	}
 	if r.Command.Keys == nil {
 		return c.available(r.State, r.Command.Table.Keyspace, r.Command.Start.Key, r.Consistency)

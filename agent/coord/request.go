@@ -38,7 +38,10 @@ type Read struct {
 	Consistency helenus.Consistency
 	Trace       *Trace
 	Done        ReadOwner
-	Err         error
+	// Tombstones is the most that another replica met, as far as known when it is
+	// done; what this node met is for the owner to see.
+	Tombstones int
+	Err        error
 }
 
 // ReadOwner consumes a read.

@@ -204,7 +204,7 @@ func unitedSlices(in []row.Slice) []row.Slice {
 	for _, s := range in {
 		if n := len(out); n > 0 && (out[n-1].End == nil || bytes.Compare(s.Start, out[n-1].End) <= 0) {
 			if s.End == nil || (out[n-1].End != nil && bytes.Compare(s.End, out[n-1].End) > 0) {
-				out[n-1].End = s.End
+				out[n-1].End, out[n-1].EndValues, out[n-1].EndSize = s.End, s.EndValues, s.EndSize
 			}
 			continue
 		}

@@ -53,6 +53,7 @@ func (p *selectPlan) execute(x *execution) {
 		return
 	}
 	if r.rowsMax == 0 || (p.where.wholeKey() && len(r.command.Keys) == 0) || len(r.command.Filter.Slices) == 0 {
+		x.read.Tombstones = 0
 		r.begin(x)
 		r.done(x, nil)
 		return
@@ -86,7 +87,32 @@ func (r *selectRun) prepare(x *execution, p *selectPlan) error {
 			return err
 		}
 	}
-	return r.continueFrom(x)
+	if err := r.continueFrom(x); err != nil {
+		return err
+	}
+	r.bound()
+	return nil
+}
+
+// bound says to the replicas how much will be gone through, where that is known.
+func (r *selectRun) bound() {
+	l := &r.command.Limits
+	if r.perPartition < math.MaxInt32 && len(r.filters) == 0 {
+		l.PerPartition = r.perPartition
+	}
+	if len(r.filters) > 0 || r.plan.aggregates != nil || r.plan.sortBy > 0 {
+		return
+	}
+	rows := r.rowsMax
+	if r.pageRows > 0 {
+		rows = min(rows, r.pageRows+1) // one more tells that there is another page
+	}
+	if l.PerPartition > 0 && rows < math.MaxInt32 {
+		rows += min(r.resume.inPartition, l.PerPartition) // too many of the partition where the page goes on
+	}
+	if rows < math.MaxInt32 {
+		l.Rows = rows
+	}
 }
 
 // keys sets the partitions by key: those in the range of token relations, if
@@ -372,9 +398,10 @@ func (r *selectRun) done(x *execution, err error) {
 		x.fail(err)
 		return
 	}
-	if n := x.engine.opts.Limits.TombstoneWarn; r.scan.Tombstones > n {
+	dead := max(r.scan.Tombstones, x.read.Tombstones)
+	if n := x.engine.opts.Limits.TombstoneWarn; dead > n {
 		x.warn(fmt.Sprintf("Read %d live rows and %d tombstone cells for table %s; token and tombstone counts beyond %d slow reads down",
-			r.scan.Rows, r.scan.Tombstones, r.plan.table.QualifiedName(), n))
+			r.scan.Rows, dead, r.plan.table.QualifiedName(), n))
 	}
 	r.giveSorted(x)
 	var state []byte

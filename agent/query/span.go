@@ -233,6 +233,7 @@ type bound struct {
 	components [][]byte
 	after      bool
 	order      []byte
+	values     []byte
 }
 
 // span is a run of a partition's rows.
@@ -241,9 +242,9 @@ type span struct{ start, end bound }
 func (w *where) bound(x *execution, prefix [][]byte, after bool) bound {
 	b := bound{components: prefix, after: after}
 	if len(prefix) > 0 {
-		at := len(x.bytes)
-		x.bytes = types.AppendBound(x.bytes, w.table.ClusteringTypes(), w.table.ClusteringReversed(), prefix, after)
-		b.order = x.bytes[at:len(x.bytes):len(x.bytes)]
+		var at row.Clustering
+		x.bytes, at = row.AppendBound(x.bytes, w.table, prefix, after)
+		b.order, b.values = at.Order, at.Values
 	}
 	return b
 }
@@ -290,7 +291,8 @@ func (w *where) spans(x *execution) ([]span, error) {
 func (w *where) rowSlices(x *execution, dst []row.Slice) ([]row.Slice, error) {
 	spans, err := w.spans(x)
 	for _, s := range spans {
-		dst = append(dst, row.Slice{Start: s.start.order, End: s.end.order})
+		dst = append(dst, row.Slice{Start: s.start.order, StartValues: s.start.values, StartSize: len(s.start.components),
+			End: s.end.order, EndValues: s.end.values, EndSize: len(s.end.components)})
 	}
 	return dst, err
 }

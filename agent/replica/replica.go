@@ -68,6 +68,9 @@ type Replica struct {
 	truncations chan *wire.Request
 	served      sync.Pool // *served
 	passing     sync.Pool // *passed
+	servedReads sync.Pool // *servedRead
+
+	tombstonesMax atomic.Int64
 }
 
 // Stats count the reads that had to wait for the disk; those that memory could

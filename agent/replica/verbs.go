@@ -10,10 +10,11 @@ import (
 
 // The verbs of this room; docs/format/replica.md has their bytes.
 const (
-	VerbMutation wire.VerbID = 32
-	VerbAck      wire.VerbID = 33 // of a forwarded mutation, to its coordinator: coord answers it
-	VerbRead     wire.VerbID = 34
-	VerbTruncate wire.VerbID = 35
+	VerbMutation  wire.VerbID = 32
+	VerbAck       wire.VerbID = 33 // of a forwarded mutation, to its coordinator: coord answers it
+	VerbRead      wire.VerbID = 34
+	VerbTruncate  wire.VerbID = 35
+	VerbReadLarge wire.VerbID = 36 // the same as a read, on the lane of large answers
 )
 
 // States is the metadata whose tables the store has. Changed's channel is

@@ -62,14 +62,14 @@ func SlicesAfter(dst, slices []Slice, after []byte, reversed bool) []Slice {
 				continue
 			}
 			if len(s.End) == 0 || bytes.Compare(s.End, after) > 0 {
-				s.End = after
+				s.End, s.EndValues, s.EndSize = after, nil, 0
 			}
 		} else {
 			if len(s.End) > 0 && bytes.Compare(s.End, after) <= 0 {
 				continue
 			}
 			if len(s.Start) == 0 || bytes.Compare(s.Start, after) < 0 {
-				s.Start = after
+				s.Start, s.StartValues, s.StartSize = after, nil, 0
 			}
 		}
 		dst = append(dst, s)
@@ -95,6 +95,21 @@ func (c *Command) FilterFor(k Key, buf []Slice) Filter {
 	f := c.Filter
 	if c.Continues(k) {
 		f.Slices = SlicesAfter(buf[:0], f.Slices, c.After, f.Reversed)
+		c.nameAfter(f.Slices)
 	}
 	return f
+}
+
+// nameAfter gives the slice that begins behind After the values of its bound.
+func (c *Command) nameAfter(slices []Slice) {
+	if c.AfterValues == nil || len(slices) == 0 {
+		return
+	}
+	first, last := &slices[0], &slices[len(slices)-1]
+	switch n := len(c.Table.Clustering); {
+	case c.Filter.Reversed && bytes.Equal(last.End, c.After):
+		last.EndValues, last.EndSize = c.AfterValues, n
+	case !c.Filter.Reversed && bytes.Equal(first.Start, c.After):
+		first.StartValues, first.StartSize = c.AfterValues, n
+	}
 }

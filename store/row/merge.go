@@ -37,6 +37,7 @@ type Merger struct {
 	u      Unfiltered
 	marker Marker
 	from   []Partition
+	lacks  *Lacks // told of what sources do not have; nil: nobody asks
 }
 
 // input is one source of a Merger.
@@ -83,6 +84,9 @@ func (m *Merger) begin(reversed bool, sources []Partition) {
 		m.due = append(m.due, int32(i))
 	}
 	m.hasStatic = len(m.group) > 0 && m.static.Merge(m.group, m.deletion) != nil
+	if m.lacks != nil {
+		m.lacks.partition(m)
+	}
 }
 
 // Key implements Partition.
@@ -136,13 +140,20 @@ func (m *Merger) Next() (*Unfiltered, error) {
 			active = m.open
 		}
 		if len(m.due) == 1 && active.IsLive() && !m.normalize {
+			if m.lacks != nil {
+				m.lacks.row(m, first.Row, first.Row)
+			}
 			return first, nil
 		}
 		m.group = m.group[:0]
 		for _, i := range m.due {
 			m.group = append(m.group, m.inputs[i].u.Row)
 		}
-		if r := m.rows.Merge(m.group, active); r != nil {
+		r := m.rows.Merge(m.group, active)
+		if m.lacks != nil {
+			m.lacks.row(m, first.Row, r)
+		}
+		if r != nil {
 			m.u = Unfiltered{Row: r}
 			return &m.u, nil
 		}
@@ -197,6 +208,9 @@ func (m *Merger) cross() bool {
 		if d := m.inputs[i].open; d.Supersedes(now) && d.Supersedes(m.deletion) {
 			now = d
 		}
+	}
+	if m.lacks != nil {
+		m.lacks.cross(m, at, now)
 	}
 	if now == m.open {
 		return false

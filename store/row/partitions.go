@@ -32,7 +32,19 @@ func MergePartitions(tie func(a, b []byte) int, reversed bool, sources ...Partit
 	if len(sources) == 1 {
 		return sources[0]
 	}
+	return mergePartitions(tie, reversed, nil, sources)
+}
+
+// Resolve is MergePartitions of what replicas answered, of which lacks learns
+// what each of them does not have; of a partition it has learned all when the
+// next one is asked for, or at Close. There are two sources at least.
+func Resolve(tie func(a, b []byte) int, reversed bool, lacks *Lacks, sources ...Partitions) Partitions {
+	return mergePartitions(tie, reversed, lacks, sources)
+}
+
+func mergePartitions(tie func(a, b []byte) int, reversed bool, lacks *Lacks, sources []Partitions) Partitions {
 	m := &partitionsMerger{tie: tie, reversed: reversed, from: sources}
+	m.merger.lacks = lacks
 	m.current, m.keys = make([]Partition, len(sources)), make([]Key, len(sources))
 	for i := range sources {
 		m.due = append(m.due, int32(i))
@@ -76,6 +88,9 @@ func (m *partitionsMerger) Next() (Partition, error) {
 	for len(m.heap) > 0 && CompareKeys(m.keys[m.heap[0]], key, m.tie) == 0 {
 		m.pop()
 	}
+	if m.merger.lacks != nil {
+		return m.all(key), nil
+	}
 	for _, i := range m.due {
 		m.group = append(m.group, m.current[i])
 	}
@@ -83,10 +98,35 @@ func (m *partitionsMerger) Next() (Partition, error) {
 	return m.merger.Reset(m.reversed, m.group), nil
 }
 
+// all merges the partitions that are due with nothing in place of those that
+// other sources do not have: then a source is an input of its own number.
+func (m *partitionsMerger) all(key Key) Partition {
+	for range m.from {
+		m.group = append(m.group, absent(key))
+	}
+	for _, i := range m.due {
+		m.group[i] = m.current[i]
+	}
+	m.open = true
+	return m.merger.Reset(m.reversed, m.group)
+}
+
+// absent is a partition that a source does not have.
+type absent Key
+
+func (a absent) Key() Key                   { return Key(a) }
+func (a absent) Deletion() Deletion         { return Live() }
+func (a absent) StaticRow() *Row            { return nil }
+func (a absent) Next() (*Unfiltered, error) { return nil, nil }
+func (a absent) Close() error               { return nil }
+
 // finish lets go of the partition given out last. Its sources are not closed
 // one by one: stepping a Partitions ends the life of its last Partition.
 func (m *partitionsMerger) finish() {
 	if m.open {
+		if m.merger.lacks != nil {
+			m.merger.lacks.end(&m.merger)
+		}
 		clear(m.merger.from)
 		m.merger.from = m.merger.from[:0]
 		m.open = false

@@ -133,7 +133,8 @@ type Row struct {
 // of it, After right of it. A marker with both live does not exist.
 type Marker struct {
 	// Bound is made by types.AppendBound; Size is the number of components,
-	// Inclusive and kind follow from Before, After and AfterPrefix.
+	// Inclusive and kind follow from Before, After and AfterPrefix. At an end of a
+	// Slice without values Bound has none either, and Size is NoSize.
 	Bound Clustering
 	Size  int
 	// AfterPrefix tells the side: true when the bound lies after all rows with
@@ -142,6 +143,9 @@ type Marker struct {
 	Before      Deletion
 	After       Deletion
 }
+
+// NoSize is the Size of a Marker whose Bound is known by its Order only.
+const NoSize = -1
 
 // Unfiltered is a row or a marker; exactly one is set.
 type Unfiltered struct {
@@ -180,6 +184,11 @@ type Partitions interface {
 // an empty Start or End is open.
 type Slice struct {
 	Start, End []byte
+	// The values of the bounds, as in Clustering, where whoever made the slice
+	// knows them: a range tombstone that reaches across a bound can then be said
+	// of just what lies inside.
+	StartValues, EndValues []byte
+	StartSize, EndSize     int // components of each
 }
 
 // Filter is what a read wants of each partition.
@@ -227,7 +236,8 @@ type Command struct {
 	Filter Filter
 	// After continues a partition behind a row (paging): only rows behind
 	// AfterClustering (in the direction of the read) of the first partition.
-	After  []byte
-	Limits Limits
-	// Digest and later fields come with replication.
+	After []byte
+	// AfterValues are the values of that row, where they are known.
+	AfterValues []byte
+	Limits      Limits
 }
