@@ -32,7 +32,7 @@ type portZero chan net.Addr
 
 func (p portZero) Listen(_ context.Context, address string) (net.Listener, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err == nil && strings.HasSuffix(address, ":9042") {
+	if _, port, _ := net.SplitHostPort(address); err == nil && port == "9042" {
 		p <- ln.Addr()
 	}
 	return ln, err
