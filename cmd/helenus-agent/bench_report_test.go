@@ -31,6 +31,7 @@ func (b *bench) report() string {
 	}
 	b.ratios(&w)
 	b.pacedRatios(&w)
+	b.compacting(&w)
 	for _, l := range loads(b.size) {
 		b.saturation(&w, l)
 		b.paced(&w, l)
@@ -114,6 +115,22 @@ func (b *bench) pacedRatios(w *strings.Builder) {
 			b.against(w, l.name, shape{8, 64}, rate, func(c *cell) float64 { return c.result.Latency.P99 })
 			b.against(w, l.name, shape{8, 64}, rate, func(c *cell) float64 { return c.result.Latency.P999 })
 			w.WriteByte('\n')
+		}
+	}
+}
+
+// compacting compares each server's reads during a full compaction with its own
+// quiet ones.
+func (b *bench) compacting(w *strings.Builder) {
+	head := "\n#### Reads during a full compaction: latency, without it = 1\n\n| rate | server | p99 | p99.9 |\n|---|---|---|---|\n"
+	for _, rate := range b.size.rates {
+		for _, s := range b.servers {
+			busy, quiet := b.find("compaction", shape{8, 64}, rate, s.name), b.find("select-disk", shape{8, 64}, rate, s.name)
+			if busy == nil || quiet == nil {
+				continue
+			}
+			fmt.Fprintf(w, "%s| %d/s | %s | %s | %s |\n", head, rate, s.name, ratio(busy.result.Latency.P99, quiet.result.Latency.P99), ratio(busy.result.Latency.P999, quiet.result.Latency.P999))
+			head = ""
 		}
 	}
 }

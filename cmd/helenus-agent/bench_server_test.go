@@ -20,7 +20,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	ctl "helenus/ctl/helenus"
 	"helenus/internal/peer"
+	"helenus/internal/report"
 )
 
 // server is a node under load, ours or Cassandra.
@@ -32,9 +34,10 @@ type server struct {
 	logDir  string // its commit log
 	pid     func() int
 	flush   func()
+	compact func() // the table on disk, and waits for it; on any goroutine
 	kill    func()
 	restart func() time.Duration // of one that was killed
-	// remember sets the memory limit for the next restart; Cassandra ignores it.
+	// remember sets the memory limit for the next restart; nil: there is none.
 	remember func(limit string)
 	notes    []string
 }
@@ -48,7 +51,7 @@ func newCassandra(t *testing.T, name, heap, more string) *server {
 	began := time.Now()
 	c := peer.Start(t, peer.Options{Heap: heap, YAML: patience + more})
 	s := &server{t: t, name: name, pid: c.PID, address: net.JoinHostPort(c.Address(), "9042"), dir: c.Dir(), logDir: filepath.Join(c.Dir(), "commitlog"),
-		flush: func() { c.Nodetool(t, "flush") }, kill: c.Kill, remember: func(string) {}}
+		flush: func() { c.Nodetool(t, "flush") }, compact: func() { c.Nodetool(t, "compact", "bench", "disk") }, kill: c.Kill}
 	s.restart = func() time.Duration {
 		began := time.Now()
 		c.Restart(t)
@@ -63,7 +66,7 @@ func newHelenus(t *testing.T, name, more string, starts int) *server {
 	t.Helper()
 	p := newProcess(t, more)
 	s := &server{t: t, name: name, pid: func() int { return p.cmd.Process.Pid }, address: fmt.Sprintf("127.0.0.1:%d", p.cql), dir: p.dir,
-		logDir: filepath.Join(p.dir, "commitlog"), flush: p.flush, kill: p.kill, restart: p.startTimed}
+		logDir: filepath.Join(p.dir, "commitlog"), flush: p.flush, compact: p.compactDisk, kill: p.kill, restart: p.startTimed}
 	s.remember = func(limit string) {
 		text, err := os.ReadFile(p.config())
 		if err != nil {
@@ -120,6 +123,20 @@ func (p *process) startTimed() time.Duration {
 func (p *process) flush() {
 	p.t.Helper()
 	p.post("/v1/flush", "{}")
+}
+
+// compactDisk merges the files of the table that is read from disk.
+func (p *process) compactDisk() {
+	ctx := context.Background()
+	n := ctl.New(net.JoinHostPort("127.0.0.1", strconv.Itoa(p.admin)))
+	j, err := n.Compact(ctx, report.TablesRequest{Keyspace: "bench", Tables: []string{"disk"}})
+	for err == nil && j.Ended == nil {
+		wait(100 * time.Millisecond)
+		j, err = n.Job(ctx, j.ID)
+	}
+	if err != nil || j.Error != "" {
+		p.t.Errorf("compact: %v%s", err, j.Error)
+	}
 }
 
 // pause stops the process, resume lets it go on.

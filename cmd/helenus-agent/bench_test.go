@@ -48,6 +48,7 @@ type benchSize struct {
 	diskRows   uint64
 	rates      []uint64
 	allShapes  bool
+	compaction bool   // reads during a full compaction, which has to outlast its cells
 	memory     string // of Helenus
 	heap       string // of Cassandra
 	diskMemory string // of Helenus when its data is to be larger than its cache
@@ -61,7 +62,7 @@ func sizes() benchSize {
 		diskRows: 300_000, rates: []uint64{2000}, memory: "4GiB", heap: "2g", diskMemory: "128MiB", starts: 3}
 	if os.Getenv("HELENUS_BENCH_SIZE") == "full" {
 		s = benchSize{name: "full", cell: 4 * time.Second, paced: 15 * time.Second, rounds: 2, warm: 300_000, keptRows: 400_000, widePaths: 4000,
-			diskRows: 4_000_000, rates: []uint64{2000, 10_000}, allShapes: true, memory: "4GiB", heap: "4g", diskMemory: "512MiB", starts: 11}
+			diskRows: 4_000_000, rates: []uint64{2000, 10_000}, allShapes: true, compaction: true, memory: "4GiB", heap: "4g", diskMemory: "512MiB", starts: 11}
 	}
 	s.rounds = benchNumber("HELENUS_BENCH_ROUNDS", s.rounds)
 	s.cell = time.Duration(benchNumber("HELENUS_BENCH_CELL_MS", int(s.cell.Milliseconds()))) * time.Millisecond
@@ -101,9 +102,6 @@ func TestBenchPeer(t *testing.T) {
 			b.measure(l)
 		}
 	}
-	if len(b.only) == 0 {
-		b.crash()
-	}
 	if b.wantsDisk() {
 		b.toDisk()
 		for _, l := range loads(b.size) {
@@ -114,6 +112,9 @@ func TestBenchPeer(t *testing.T) {
 	}
 	for _, s := range b.servers {
 		s.notes = append(s.notes, fmt.Sprintf("%d MiB resident at the end, %d MiB at most", residentBytes(t, s.pid(), "VmRSS")>>20, residentBytes(t, s.pid(), "VmHWM")>>20))
+	}
+	if len(b.only) == 0 {
+		b.crash()
 	}
 	b.disk = append(b.disk, diskCost(t))
 }
@@ -167,6 +168,7 @@ func (b *bench) start() {
 func (b *bench) crash() {
 	for _, s := range b.servers {
 		s.resume()
+		b.preload(s, table("kept", b.size.keptRows, 1)) // flushes have emptied the log
 		log := folderBytes(b.t, s.logDir)
 		s.kill()
 		took := s.restart()
