@@ -42,6 +42,8 @@ type Env struct {
 	Exe      string // path of this program; the agent lies beside it
 	Version  string
 	Dial     func(address string) node.Node // nil: HTTP
+	// NameOf is the name of an address, or the address; nil: the machine's resolver.
+	NameOf func(address string) string
 }
 
 // command is the state that all verbs share.
@@ -51,6 +53,8 @@ type command struct {
 	port      int
 	output    string
 	printPort bool
+	resolve   bool              // show names instead of addresses
+	names     map[string]string // those that were asked for, by address
 }
 
 // errShown is returned by a verb that has told the operator already.
@@ -72,10 +76,13 @@ func Run(ctx context.Context, env Env) int {
 	if env.Dial == nil {
 		env.Dial = func(address string) node.Node { return helenus.New(address) }
 	}
+	if env.NameOf == nil {
+		env.NameOf = nameOf
+	}
 	if env.Name == "" {
 		env.Name = "ctl"
 	}
-	c := &command{env: env}
+	c := &command{env: env, names: map[string]string{}}
 	root := c.root()
 	root.SetArgs(nodetoolFlags(env.Args))
 	root.SetOut(env.Out)
@@ -125,8 +132,10 @@ func (c *command) root() *cobra.Command {
 		}
 		return nil
 	}
-	root.AddCommand(c.up(), c.down(), c.status(), c.info(), c.ring(), c.describeCluster(), c.getEndpoints(),
+	root.AddCommand(c.up(), c.down(), c.status(), c.info(), c.ring(), c.describeCluster(), c.describeRing(), c.getEndpoints(),
+		c.gossipInfo(), c.failureDetector(), c.getSeeds(), c.reloadSeeds(), c.statusGossip(), c.statusBinary(), c.metadata(),
 		c.flush(), c.compact(), c.version(), c.jobs(), c.stress(), c.balance())
+	root.AddCommand(c.hints()...)
 	return root
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 func (c *command) status() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "status [keyspace]", Short: "All nodes: state, load, ownership",
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -27,10 +27,12 @@ func (c *command) status() *cobra.Command {
 			return c.show(ring, func(w io.Writer) { c.statusLayout(w, ring) })
 		},
 	}
+	c.resolves(cmd)
+	return cmd
 }
 
 func (c *command) ring() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "ring [keyspace]", Short: "All nodes with their tokens",
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,6 +43,8 @@ func (c *command) ring() *cobra.Command {
 			return c.show(ring, func(w io.Writer) { c.ringLayout(w, ring) })
 		},
 	}
+	c.resolves(cmd)
+	return cmd
 }
 
 // noKeyspace tells a missing keyspace where nodetool's status and ring do.
@@ -109,7 +113,7 @@ func (c *command) statusLayout(w io.Writer, ring report.Ring) {
 		}
 		t.add("--", "Address", "Load", "Tokens", heading, "Host ID", "Rack")
 		for _, m := range groups[name] {
-			t.add(letters(m), c.address(m), optionalSize(m.LoadBytes), strconv.Itoa(m.TokenCount), owns(ring, m, 1), m.HostID, m.Rack)
+			t.add(letters(m), c.endpoint(m.Address, m.Port), optionalSize(m.LoadBytes), strconv.Itoa(m.TokenCount), owns(ring, m, 1), m.HostID, m.Rack)
 		}
 		tables[i] = t
 	}
@@ -152,11 +156,40 @@ func letters(m report.Member) string {
 	return "?" + state
 }
 
-func (c *command) address(m report.Member) string {
+// resolves gives a verb the flag for names instead of addresses.
+func (c *command) resolves(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&c.resolve, "resolve-ip", "r", false, "show names of nodes instead of addresses")
+}
+
+// endpoint is how a node is named: its address, or its name, and its port if
+// the operator wants to see it.
+func (c *command) endpoint(address string, port int) string {
 	if c.printPort {
-		return net.JoinHostPort(m.Address, strconv.Itoa(m.Port))
+		return net.JoinHostPort(c.named(address), strconv.Itoa(port))
 	}
-	return m.Address
+	return c.named(address)
+}
+
+// named is the name of an address if the operator wants it and it has one.
+func (c *command) named(address string) string {
+	if !c.resolve {
+		return address
+	}
+	name, known := c.names[address]
+	if !known {
+		name = c.env.NameOf(address)
+		c.names[address] = name
+	}
+	return name
+}
+
+// nameOf asks the machine's resolver for the name of an address.
+func nameOf(address string) string {
+	names, err := net.LookupAddr(address)
+	if err != nil || len(names) == 0 {
+		return address
+	}
+	return strings.TrimSuffix(names[0], ".")
 }
 
 // owned is one token with its owner.
@@ -170,7 +203,7 @@ func (c *command) ringLayout(w io.Writer, ring report.Ring) {
 	vnodes := false
 	for _, m := range ring.Members {
 		// The width counts the port even when it is not shown.
-		width = max(width, len(m.Address)+1+len(strconv.Itoa(m.Port)))
+		width = max(width, len(c.named(m.Address))+1+len(strconv.Itoa(m.Port)))
 		vnodes = vnodes || len(m.Tokens) > 1
 	}
 	line := func(address, rack, status, state, load, owns, token string) {
@@ -189,7 +222,7 @@ func (c *command) ringLayout(w io.Writer, ring report.Ring) {
 		}
 		for _, t := range tokens {
 			m := t.owner
-			line(c.address(m), m.Rack, title(string(m.Liveness)), title(string(m.Movement)), optionalSize(m.LoadBytes), owns(ring, m, 2), t.token)
+			line(c.endpoint(m.Address, m.Port), m.Rack, title(string(m.Liveness)), title(string(m.Movement)), optionalSize(m.LoadBytes), owns(ring, m, 2), t.token)
 		}
 		fmt.Fprintln(w)
 	}

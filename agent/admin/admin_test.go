@@ -57,6 +57,16 @@ func backend() Backend {
 		},
 		Ring:    func(context.Context, report.KeyspaceRequest) (report.Ring, error) { return report.Ring{}, nil },
 		Cluster: func(context.Context, report.Empty) (report.Cluster, error) { return report.Cluster{}, nil },
+		ChangeHints: func(_ context.Context, r report.HintChange) (report.HintSettings, error) {
+			out := report.HintSettings{Enabled: r.Enabled == nil || *r.Enabled}
+			if r.Datacenter != nil {
+				out.DisabledDatacenters = []string{r.Datacenter.Name}
+			}
+			return out, nil
+		},
+		TruncateHints: func(_ context.Context, r report.HintsRequest) (report.Empty, error) {
+			return report.Empty{}, report.Errorf(report.NotFound, "no node at %v", r.Addresses)
+		},
 	}
 }
 
@@ -122,6 +132,12 @@ func TestRequests(t *testing.T) {
 	}{
 		{"query", "GET", "/v1/status?keyspace=ks", "", nil, 200, `"keyspace":"ks"`},
 		{"query with more fields", "GET", "/v1/endpoints?keyspace=ks&table=t&key=a%3Ab", "", nil, 200, `["ks","t","a:b"]`},
+		{"not on this node", "GET", "/v1/metadata", "", nil, 501, `{"error":{"kind":"unsupported","message":"not on this node yet: metadata"}}`},
+		{"not on this node, with a body", "POST", "/v1/metadata/recover", "{}", nil, 501, "not on this node yet: recover_metadata"},
+		{"change of one thing", "POST", "/v1/hints/settings", `{"enabled": false}`, nil, 200, `"enabled":false`},
+		{"change of another", "POST", "/v1/hints/settings", `{"datacenter": {"name": "dc1", "enabled": false}}`, nil, 200, `"enabled":true,"paused":false,"disabled_datacenters":["dc1"]`},
+		{"change of the unknown", "POST", "/v1/hints/settings", `{"enabld": false}`, nil, 400, "unknown field"},
+		{"list in a body", "POST", "/v1/hints/truncate", `{"addresses": ["a", "b"]}`, nil, 404, "no node at [a b]"},
 		{"unknown parameter", "GET", "/v1/status?keyspac=ks", "", nil, 400, `unknown parameter \"keyspac\"`},
 		{"parameter twice", "GET", "/v1/status?keyspace=a&keyspace=b", "", nil, 400, "2 times"},
 		{"not found", "GET", "/v1/status?keyspace=nope", "", nil, 404, `{"error":{"kind":"not_found","message":"no keyspace nope"}}`},

@@ -90,7 +90,7 @@ func schemaOf(t reflect.Type, schemas object) object {
 		return object{"anyOf": []object{schemaOf(t.Elem(), schemas), {"type": "null"}}}
 	case reflect.Bool:
 		return object{"type": "boolean"}
-	case reflect.Int, reflect.Int64:
+	case reflect.Int, reflect.Int64, reflect.Uint64:
 		return object{"type": "integer", "format": "int64"}
 	case reflect.Float64:
 		return object{"type": "number"}

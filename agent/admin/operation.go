@@ -28,7 +28,13 @@ type Operation struct {
 	Target func(request any) string // what the job works on, for people
 }
 
-// Query is an operation that changes nothing.
+// absent is the answer of an operation that no room of the node is behind.
+func absent(name string) error {
+	return report.Errorf(report.Unsupported, "not on this node yet: %s", name)
+}
+
+// Query is an operation that changes nothing. Without a run it answers that
+// the node does not have it.
 func Query[Req, Resp any](name, path, summary string, run func(context.Context, Req) (Resp, error)) Operation {
 	op := Action(name, path, summary, run)
 	op.Method = http.MethodGet
@@ -40,7 +46,12 @@ func Action[Req, Resp any](name, path, summary string, run func(context.Context,
 	var req Req
 	var resp Resp
 	return Operation{Name: name, Method: http.MethodPost, Path: path, Summary: summary, Request: req, Response: resp,
-		Run: func(ctx context.Context, request any) (any, error) { return run(ctx, request.(Req)) }}
+		Run: func(ctx context.Context, request any) (any, error) {
+			if run == nil {
+				return nil, absent(name)
+			}
+			return run(ctx, request.(Req))
+		}}
 }
 
 // LongAction is an operation that runs as a job.
@@ -50,6 +61,9 @@ func LongAction[Req any](name, path, summary string, target func(Req) string,
 	return Operation{Name: name, Method: http.MethodPost, Path: path, Summary: summary, Request: req, Response: report.Job{},
 		Target: func(request any) string { return target(request.(Req)) },
 		Job: func(ctx context.Context, request any, progress *job.Progress) error {
+			if run == nil {
+				return absent(name)
+			}
 			return run(ctx, request.(Req), progress)
 		}}
 }

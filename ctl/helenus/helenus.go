@@ -80,6 +80,12 @@ func (c *Client) Cluster(ctx context.Context) (out report.Cluster, err error) {
 	return out, err
 }
 
+// Ranges asks for the ranges of a keyspace with their replicas.
+func (c *Client) Ranges(ctx context.Context, keyspace string) (out report.TokenRanges, err error) {
+	err = c.get(ctx, "/ranges", keyspaceQuery(keyspace), &out)
+	return out, err
+}
+
 // Endpoints asks for the replicas of a key.
 func (c *Client) Endpoints(ctx context.Context, r report.KeyRequest) (out report.Endpoints, err error) {
 	err = c.get(ctx, "/endpoints", url.Values{"keyspace": {r.Keyspace}, "table": {r.Table}, "key": {r.Key}}, &out)

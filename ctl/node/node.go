@@ -20,6 +20,7 @@ type Node interface {
 	Ring(ctx context.Context, keyspace string) (report.Ring, error) // with tokens
 	Info(context.Context) (report.Info, error)
 	Cluster(context.Context) (report.Cluster, error)
+	Ranges(ctx context.Context, keyspace string) (report.TokenRanges, error)
 	Endpoints(context.Context, report.KeyRequest) (report.Endpoints, error)
 	Version(context.Context) (report.Version, error)
 	Flush(context.Context, report.TablesRequest) error
@@ -27,6 +28,21 @@ type Node interface {
 	Jobs(context.Context) ([]report.Job, error)
 	Job(ctx context.Context, id string) (report.Job, error)
 	CancelJob(ctx context.Context, id string) (report.Job, error)
+
+	GossipInfo(context.Context) (report.GossipInfo, error)
+	FailureDetector(context.Context) (report.FailureDetector, error)
+	GossipService(context.Context) (report.Service, error)
+	NativeService(context.Context) (report.Service, error)
+	Seeds(context.Context) (report.Seeds, error)
+	ReloadSeeds(context.Context) (report.Seeds, error)
+
+	HintSettings(context.Context) (report.HintSettings, error)
+	ChangeHints(context.Context, report.HintChange) (report.HintSettings, error)
+	PendingHints(context.Context) (report.HintList, error)
+	TruncateHints(context.Context, report.HintsRequest) error
+
+	Metadata(context.Context) (report.Metadata, error)
+	RecoverMetadata(context.Context) (report.Metadata, error)
 }
 
 // Unreachable says that no node answers at an address.

@@ -1,6 +1,7 @@
 // Package report holds what a node tells its operator, as types.
 //
-// Its nouns are Ring, Info, Cluster, Job and Error. The admin API fills them in
+// Its nouns are Ring, Info, Cluster, Job and Error; what gossip, hints and the
+// metadata tell has a file each. The admin API fills them in
 // and ctl reads them; it stands on the first floor because ctl and agent may
 // not import each other. It never formats anything for people and never asks
 // a node: numbers here are in plain units, and a layout is ctl's business.
@@ -135,6 +136,32 @@ type Cluster struct {
 	Datacenters   []DatacenterCount `json:"datacenters"`
 	Releases      []ReleaseCount    `json:"releases"`
 	Keyspaces     []Keyspace        `json:"keyspaces"`
+}
+
+// Replica is a node that keeps a range.
+type Replica struct {
+	Address       string `json:"address"`
+	Port          int    `json:"port"`           // for other nodes
+	NativeAddress string `json:"native_address"` // for clients
+	NativePort    int    `json:"native_port"`
+	HostID        string `json:"host_id"`
+	Datacenter    string `json:"datacenter"`
+	Rack          string `json:"rack"`
+}
+
+// TokenRange is a range of the ring with its replicas, the primary one first.
+type TokenRange struct {
+	Start    string    `json:"start"` // exclusive
+	End      string    `json:"end"`   // inclusive
+	Replicas []Replica `json:"replicas"`
+}
+
+// TokenRanges are the ranges of a keyspace, in ring order: the placement of the
+// metadata, pending replicas not counted.
+type TokenRanges struct {
+	Keyspace      string       `json:"keyspace"`
+	SchemaVersion string       `json:"schema_version"`
+	Ranges        []TokenRange `json:"ranges"`
 }
 
 // Endpoints are the replicas of a key.
