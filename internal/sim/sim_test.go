@@ -94,7 +94,7 @@ func (w *world) start(count int) {
 
 // report makes an error fail the test unless the power was cut.
 func (w *world) report(what string, err error) {
-	if !w.node.dead.Load() {
+	if !w.node.life.dead.Load() {
 		w.t.Errorf("seed %d: %s: %v", w.seed, what, err)
 	}
 }
@@ -133,7 +133,7 @@ func (w *world) lookAt(event string) {
 }
 
 func (w *world) recovered(image *vfs.Mem) error {
-	n, err := w.NewNode(Options{Name: "copy", Free: true, Disk: image, Settings: map[string]string{"commitlog_sync_group_window": "0ms"}})
+	n, err := w.NewNode(Options{Name: "copy", Address: w.node.cfg.ListenAddress, Free: true, Disk: image, Settings: map[string]string{"commitlog_sync_group_window": "0ms"}})
 	if err != nil {
 		return err
 	}
@@ -232,7 +232,7 @@ func crashAnywhere(t *testing.T, mode string, seed uint64) {
 
 // settle learns on a copy of the disk what the crash made of the unanswered.
 func (w *world) settle() error {
-	n, err := w.NewNode(Options{Name: "copy", Free: true, Disk: w.node.Disk().Kill(), Settings: map[string]string{"commitlog_sync_group_window": "0ms"}})
+	n, err := w.NewNode(Options{Name: "copy", Address: w.node.cfg.ListenAddress, Free: true, Disk: w.node.Disk().Kill(), Settings: map[string]string{"commitlog_sync_group_window": "0ms"}})
 	if err != nil {
 		return err
 	}
