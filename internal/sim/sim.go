@@ -18,7 +18,6 @@ package sim
 import (
 	"container/heap"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"net"
 	"runtime"
@@ -45,6 +44,9 @@ type Sim struct {
 	// Events counts what has happened.
 	Events int
 
+	// throw draws the times of events; dice is what it throws.
+	dice  *rand.PCG
+	throw *rand.Rand
 	queue queue
 	// held are events that something is in the way of: a cut link, a paused node.
 	held []*event
@@ -117,6 +119,8 @@ func (q *queue) Pop() any {
 // New makes a world. It is called inside a bubble, whose end is the world's.
 func New(t testing.TB, seed uint64) *Sim {
 	s := &Sim{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), began: time.Now(), wake: make(chan struct{}, 1)}
+	s.dice = rand.NewPCG(0, 0)
+	s.throw = rand.New(s.dice)
 	s.net = newNetwork(s)
 	t.Cleanup(s.end)
 	return s
@@ -278,9 +282,15 @@ func upTo(bound time.Duration) func(r *rand.Rand) time.Duration {
 
 // chance makes a source of chance of the world's seed and a name.
 func (s *Sim) chance(name string) *rand.Rand {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(name)) // a hash takes everything
-	return rand.New(rand.NewPCG(s.seed, h.Sum64()))
+	return rand.New(rand.NewPCG(s.seed, fnv64(name)))
+}
+
+func fnv64(text string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(text) {
+		h = (h ^ uint64(text[i])) * 1099511628211
+	}
+	return h
 }
 
 // Go starts an actor. Its chance depends on the world's seed and its name, and
@@ -409,8 +419,13 @@ func (s *Sim) admit() {
 	}
 }
 
+// schedule draws an event's time. What is drawn follows from the seed, the name
+// and the time alone: so it changes nothing for others that two goroutines of a
+// node, woken by timers of the same moment, post one after the other or at once.
 func (s *Sim) schedule(e *event) {
-	e.at = time.Now().Add(e.delay(s.rand))
+	now := time.Now()
+	s.dice.Seed(s.seed, fnv64(e.name)^uint64(now.Sub(s.began)))
+	e.at = now.Add(e.delay(s.throw))
 	s.queue.count++
 	e.order = s.queue.count
 	heap.Push(&s.queue, e)

@@ -154,16 +154,21 @@ func TestSameSeedSameTrace(t *testing.T) {
 		first := traceOf(t, seed)
 		second := traceOf(t, seed)
 		if first != second {
-			a, b := strings.Split(first, "\n"), strings.Split(second, "\n")
-			for i := range a {
-				if i >= len(b) || a[i] != b[i] {
-					t.Fatalf("seed %d: line %d of %d:\n%s\nand then\n%s", seed, i, len(a), strings.Join(a[max(0, i-5):min(len(a), i+5)], "\n"),
-						strings.Join(b[max(0, i-5):min(len(b), i+5)], "\n"))
-				}
-			}
-			t.Fatalf("seed %d: the second trace is longer", seed)
+			t.Fatalf("seed %d: %s", seed, difference(first, second))
 		}
 	}
+}
+
+// difference shows where two histories part.
+func difference(first, second string) string {
+	a, b := strings.Split(first, "\n"), strings.Split(second, "\n")
+	for i := range a {
+		if i >= len(b) || a[i] != b[i] {
+			return fmt.Sprintf("line %d of %d:\n%s\nand then\n%s", i, len(a), strings.Join(a[max(0, i-5):min(len(a), i+5)], "\n"),
+				strings.Join(b[max(0, i-5):min(len(b), i+5)], "\n"))
+		}
+	}
+	return "the second is longer"
 }
 
 func traceOf(t *testing.T, seed uint64) (trace string) {
