@@ -58,9 +58,10 @@ bench-peer:
 clients:
 	HELENUS_CLIENTS=1 go test -count=1 -v ./internal/clients
 
-# A whole agent in simulation; SEED= runs one seed, HELENUS_SIM_SEEDS=n more.
+# Whole agents in simulation: SEED= is the seed (or the first), HOURS= how many
+# simulated hours of clusters under faults, RUN= one test.
 sim:
-	HELENUS_SIM_SEED=$(SEED) go test -count=1 -v ./internal/sim
+	HELENUS_SIM_SEED=$(SEED) HELENUS_SIM_HOURS=$(HOURS) go test -count=1 -timeout 24h -v $(if $(RUN),-run '^$(RUN)$$') ./internal/sim
 
 # Every fuzz target of PKG, FUZZTIME each.
 fuzz:

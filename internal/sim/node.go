@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"helenus"
 	"helenus/agent"
 	"helenus/agent/config"
 	"helenus/agent/gossip"
@@ -23,53 +24,89 @@ import (
 	"helenus/store/vfs"
 )
 
-// Node is an agent and its disk.
+// Node is an agent with its disk and its host.
 type Node struct {
-	sim  *Sim
-	name string
-	cfg  config.Config
-	net  *network
-	disk *vfs.Mem
-	skew time.Duration
-	// free: operations on the disk are not events.
+	sim     *Sim
+	name    string
+	options Options
+	cfg     config.Config
+	host    *Host
+	disk    *vfs.Mem
+	skew    atomic.Int64 // of the write clock, as a time.Duration
+	// free: nothing that it does is an event.
 	free bool
-	dead *atomic.Bool // of the present life: its operations are no events any more
+	// The scheduler's: how the disk behaves.
+	diskDelay time.Duration
+	diskError error // of the next operations that change something
+	diskFails int
 
-	rand *lockedRand
-	log  lockedText
-	life struct {
-		agent  *agent.Agent
-		cancel context.CancelFunc
-		ended  chan error
-	}
+	rand  *lockedRand
+	log   lockedText
+	life  *life // the present one; nil before the first
+	lives []*life
+}
+
+// life is a node from one Start to its end.
+type life struct {
+	node   *Node
+	dead   atomic.Bool // it crashed: nothing that it does matters any more
+	files  openFiles
+	ended  chan error    // Run has returned
+	gone   chan struct{} // everything of it has ended
+	facts  *metrics.Registry
+	cancel context.CancelFunc
+
+	mu    sync.Mutex // guards what follows
+	agent *agent.Agent
+	over  bool // stop has been called
 }
 
 // Options change a node's settings before it starts.
 type Options struct {
-	Name     string // of its events; "" is n
+	Name string // of its events; "" is n
+	// Address is the node's for everybody; "" is the next of 10.0.0.0/16, for a
+	// free node 127.0.0.1.
+	Address  string
+	Seeds    []string // addresses; none: it founds a cluster of its own
 	Settings map[string]string
-	Disk     *vfs.Mem      // nil: an empty one
-	Skew     time.Duration // of its write clock
-	// Free lets operations on the disk happen without the scheduler: for nodes
-	// that are looked at, not tested.
+	// Datacenter and Rack; "" for datacenter1 and rack1.
+	Datacenter helenus.Datacenter
+	Rack       helenus.Rack
+	Disk       *vfs.Mem      // nil: an empty one
+	Skew       time.Duration // of its write clock
+	// Free lets everything happen without the scheduler, on a network of its own:
+	// for nodes that are looked at, not tested.
 	Free bool
 }
 
 // settings are limits so small that everything happens soon.
-func settings() map[string]string {
-	return map[string]string{
-		"cluster_name": "sim", "num_tokens": "1", "listen_address": "127.0.0.1", "rpc_address": "127.0.0.1",
-		"broadcast_address": "127.0.0.1", "broadcast_rpc_address": "127.0.0.1",
+func settings(address string, seeds []string) map[string]string {
+	s := map[string]string{
+		"cluster_name": "sim", "num_tokens": "1", "listen_address": address, "rpc_address": address,
+		"broadcast_address": address, "broadcast_rpc_address": address,
 		"data_file_directories": "/data", "commitlog_directory": "/log",
 		"commitlog_segment_size": "32KiB", "commitlog_total_space": "96KiB", "commitlog_sync_group_window": "1ms",
 		"memtable_heap_space": "640KiB", "file_cache_size": "512KiB", "memory_limit": "64MiB", "concurrent_reads": "2",
 		"prepared_statements_cache_size": "64KiB", "batch_size_fail_threshold": "64KiB",
 	}
+	if len(seeds) > 0 {
+		s["seeds"] = strings.Join(seeds, ",")
+	}
+	return s
 }
 
 // NewNode makes a node that has not been started.
 func (s *Sim) NewNode(o Options) (*Node, error) {
-	flags := settings()
+	if o.Name == "" {
+		o.Name = "n"
+	}
+	if o.Address == "" {
+		o.Address = fmt.Sprintf("10.0.%d.%d", (len(s.nodes)+1)>>8, (len(s.nodes)+1)&255)
+		if o.Free {
+			o.Address = "127.0.0.1"
+		}
+	}
+	flags := settings(o.Address, o.Seeds)
 	for k, v := range o.Settings {
 		flags[k] = v
 	}
@@ -77,16 +114,28 @@ func (s *Sim) NewNode(o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Name == "" {
-		o.Name = "n"
-	}
 	if o.Disk == nil {
 		o.Disk = vfs.NewMem()
 	}
-	n := &Node{sim: s, name: o.Name, cfg: loaded.Config, disk: o.Disk, skew: o.Skew, free: o.Free,
-		rand: &lockedRand{r: rand.New(rand.NewPCG(s.seed, 77))}}
+	n := &Node{sim: s, name: o.Name, options: o, cfg: loaded.Config, disk: o.Disk, free: o.Free, diskDelay: diskDelay,
+		rand: &lockedRand{r: s.chance("node " + o.Name)}}
+	n.SetSkew(o.Skew)
+	network := s.net
+	if o.Free {
+		network = newNetwork(s)
+		network.free = true
+	}
+	if n.host, err = network.add(o.Name, o.Address); err != nil {
+		return nil, err
+	}
+	if !o.Free {
+		s.nodes = append(s.nodes, n)
+	}
 	return n, nil
 }
+
+// diskDelay bounds the time of an operation on a healthy disk.
+const diskDelay = 400 * time.Microsecond
 
 // ErrCrashed is in the answer of a Start that Crash came into.
 var ErrCrashed = errors.New("sim: the power was cut")
@@ -94,6 +143,7 @@ var ErrCrashed = errors.New("sim: the power was cut")
 // Start opens the agent on the disk and lets it serve. Without Free the
 // scheduler must run meanwhile: Start is then called by an actor.
 func (n *Node) Start() error {
+<<<<<<< ours
 	n.net, n.dead = newNetwork(), new(atomic.Bool)
 	dead := n.dead
 	var fs vfs.FS = n.disk
@@ -109,52 +159,180 @@ func (n *Node) Start() error {
 	a, err := agent.New(n.cfg, agent.Env{FS: fs, Net: n.net, Now: func() time.Time { return time.Now().Add(n.skew) }, Rand: n.rand.fill,
 		Log: log, Metrics: metrics.New(), Build: "sim", Members: gossip.NewProbes(n.sim.seed)})
 	if err == nil && dead.Load() {
+=======
+	l := &life{node: n, ended: make(chan error, 1), gone: make(chan struct{}), facts: metrics.New()}
+	n.life = l
+	n.lives = append(n.lives, l)
+	port := n.host.begin()
+	ctx, cancel := context.WithCancel(context.Background())
+	l.cancel = cancel
+	a, err := agent.New(n.cfg, agent.Env{FS: l.files.watch(l.fs(n.disk)), Net: port,
+		Now: func() time.Time { return time.Now().Add(time.Duration(n.skew.Load())) }, Rand: n.rand.fill,
+		Log: slog.New(slog.NewTextHandler(&n.log, nil)), Metrics: l.facts, Build: "sim"})
+	if err == nil && l.dead.Load() {
+>>>>>>> theirs
 		err = errors.Join(ErrCrashed, a.Close())
 	}
 	if err != nil {
+		cancel()
+		close(l.gone)
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	n.life.agent, n.life.cancel, n.life.ended = a, cancel, make(chan error, 1)
-	go func() { n.life.ended <- a.Run(ctx) }()
+	l.mu.Lock()
+	l.agent = a
+	l.mu.Unlock()
+	go func() { l.ended <- a.Run(ctx) }()
 	return nil
 }
 
-// Stop ends the agent as an operator would.
-func (n *Node) Stop() error {
-	if n.life.agent == nil {
+// fs is the disk as a life sees it.
+func (l *life) fs(disk *vfs.Mem) vfs.FS {
+	n := l.node
+	if n.free {
+		return disk
+	}
+	return vfs.NewFaulty(disk, func(op vfs.Op) (fault vfs.Fault) {
+		if l.dead.Load() {
+			return fault
+		}
+		n.sim.wait(&event{name: n.name + " " + op.String(), owner: l,
+			delay:   func(r *rand.Rand) time.Duration { return 1 + time.Duration(r.Int64N(int64(n.diskDelay))) },
+			blocked: func() bool { return n.paused() },
+			do:      func() { fault.Err = n.diskFault(op) },
+		})
+		return fault
+	})
+}
+
+// stop ends the agent of a life, once; gone tells when that is done.
+func (l *life) stop() error {
+	l.mu.Lock()
+	a, over := l.agent, l.over
+	l.over = l.over || a != nil
+	l.mu.Unlock()
+	if a == nil || over {
 		return nil
 	}
-	n.life.cancel()
-	err := errors.Join(<-n.life.ended, n.life.agent.Close())
-	n.life.agent = nil
+	defer close(l.gone)
+	l.cancel()
+	return errors.Join(<-l.ended, a.Close())
+}
+
+// Stop ends the agent as an operator would. Without Free an actor calls it.
+func (n *Node) Stop() error {
+	if n.life == nil {
+		return nil
+	}
+	err := n.life.stop()
+	n.host.end(false)
 	return err
 }
 
-// Crash cuts the power: the node is gone, and its disk is what image says, which
-// was made of it before.
-func (n *Node) Crash(image *vfs.Mem) {
-	n.dead.Store(true)
-	n.sim.release(n.name + " ")
-	_ = n.Stop() // what it still writes goes to the disk that is gone
-	synctest.Wait()
+// Crash ends the process at once: its disk is what image says, which was made of
+// it before, and the kernel resets its connections.
+func (n *Node) Crash(image *vfs.Mem) { n.end(image, false) }
+
+// CutPower ends the machine: nobody is told, and until the next Start nothing
+// that is sent to it has an answer.
+func (n *Node) CutPower(image *vfs.Mem) { n.end(image, true) }
+
+func (n *Node) end(image *vfs.Mem, silent bool) {
 	n.disk = image
+	n.diskError, n.diskFails = nil, 0
+	if l := n.life; l != nil {
+		l.dead.Store(true)
+		n.sim.release(l)
+		n.host.end(silent)
+		go func() { _ = l.stop() }() // what it still does goes to the disk that is gone
+	}
+	synctest.Wait()
+}
+
+// begun tells whether the node has been started and has not crashed.
+func (n *Node) begun() bool { return n.life != nil && !n.life.dead.Load() && !n.life.stopped() }
+
+func (l *life) stopped() bool {
+	select {
+	case <-l.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+// Up tells whether the node has been started and has not ended.
+func (n *Node) Up() bool {
+	l := n.life
+	if l == nil || l.dead.Load() {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.agent != nil && !l.over
+}
+
+// Pause holds back everything that happens to the node, as SIGSTOP does, or lets
+// it go on. Its timers run.
+func (n *Node) Pause(on bool) { n.host.pause(on) }
+
+func (n *Node) paused() bool {
+	n.host.net.mu.Lock()
+	defer n.host.net.mu.Unlock()
+	return n.host.paused
+}
+
+// SetSkew makes the write clock wrong by that much.
+func (n *Node) SetSkew(d time.Duration) { n.skew.Store(int64(d)) }
+
+// SetDiskDelay bounds the time of operations on the disk; 0: as usual.
+func (n *Node) SetDiskDelay(d time.Duration) {
+	if d <= 0 {
+		d = diskDelay
+	}
+	n.diskDelay = d
+}
+
+// FailDisk makes the next count operations that change the disk fail.
+func (n *Node) FailDisk(count int, err error) { n.diskFails, n.diskError = count, err }
+
+func (n *Node) diskFault(op vfs.Op) error {
+	if n.diskFails == 0 || !op.Mutates() {
+		return nil
+	}
+	n.diskFails--
+	n.sim.Note("%s: %s fails: %v", n.name, op, n.diskError)
+	return n.diskError
 }
 
 // Disk is the node's disk, to make images of.
 func (n *Node) Disk() *vfs.Mem { return n.disk }
 
+// Host is where the node is on the network.
+func (n *Node) Host() *Host { return n.host }
+
+// Name is the node's in the trace.
+func (n *Node) Name() string { return n.name }
+
 // Log is what the node told its operator.
 func (n *Node) Log() string { return n.log.String() }
 
-// Client connects to the node.
+// Client connects to the node from a host that all share who call this.
 func (n *Node) Client(ctx context.Context) (*client.Conn, error) {
-	return client.Connect(ctx, n.Address(), client.Config{Dial: n.net.Dial, InFlightMax: 8, Version: proto.V5})
+	return n.connect(ctx, n.host.net.Host("client"))
+}
+
+// Connect connects an actor to a node.
+func (a *Actor) Connect(ctx context.Context, n *Node) (*client.Conn, error) {
+	return n.connect(ctx, n.host.net.Host(a.Name))
+}
+
+func (n *Node) connect(ctx context.Context, from *Host) (*client.Conn, error) {
+	return client.Connect(ctx, n.Address(), client.Config{Dial: from.Dial, InFlightMax: 8, Version: proto.V5})
 }
 
 // Dial connects to the node at its Address; a load generator's Config takes it.
 func (n *Node) Dial(ctx context.Context, address string) (net.Conn, error) {
-	return n.net.Dial(ctx, address)
+	return n.host.net.Host("client").Dial(ctx, address)
 }
 
 // Address is where the node serves CQL.
@@ -163,7 +341,7 @@ func (n *Node) Address() string { return fmt.Sprintf("%s:%d", n.cfg.RPCAddress, 
 // Flush asks the node, as an operator, to write a table's memtable to a file.
 func (n *Node) Flush(ctx context.Context, keyspace, table string) error {
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-		return n.net.Dial(ctx, address)
+		return n.host.Dial(ctx, address)
 	}}
 	defer transport.CloseIdleConnections()
 	body := fmt.Sprintf(`{"keyspace":%q,"tables":[%q]}`, keyspace, table)
@@ -198,20 +376,27 @@ func (l *lockedRand) fill(b []byte) {
 	}
 }
 
-// lockedText gathers a log.
+// lockedText gathers a log, the last of it.
 type lockedText struct {
 	mu sync.Mutex
-	b  strings.Builder // guarded by mu
+	b  []byte // guarded by mu
 }
+
+// logBytesMax bounds what is kept of a node's log.
+const logBytesMax = 1 << 20
 
 func (l *lockedText) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.b.Write(p)
+	if len(l.b) > logBytesMax {
+		l.b = append(l.b[:0], l.b[len(l.b)/2:]...)
+	}
+	l.b = append(l.b, p...)
+	return len(p), nil
 }
 
 func (l *lockedText) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.b.String()
+	return string(l.b)
 }

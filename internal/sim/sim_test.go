@@ -94,7 +94,7 @@ func (w *world) start(count int) {
 
 // report makes an error fail the test unless the power was cut.
 func (w *world) report(what string, err error) {
-	if !w.node.dead.Load() {
+	if !w.node.life.dead.Load() {
 		w.t.Errorf("seed %d: %s: %v", w.seed, what, err)
 	}
 }
@@ -133,7 +133,7 @@ func (w *world) lookAt(event string) {
 }
 
 func (w *world) recovered(image *vfs.Mem) error {
-	n, err := w.NewNode(Options{Name: "copy", Free: true, Disk: image, Settings: map[string]string{"commitlog_sync_group_window": "0ms"}})
+	n, err := w.NewNode(Options{Name: "copy", Address: w.node.cfg.ListenAddress, Free: true, Disk: image, Settings: map[string]string{"commitlog_sync_group_window": "0ms"}})
 	if err != nil {
 		return err
 	}
@@ -154,16 +154,21 @@ func TestSameSeedSameTrace(t *testing.T) {
 		first := traceOf(t, seed)
 		second := traceOf(t, seed)
 		if first != second {
-			a, b := strings.Split(first, "\n"), strings.Split(second, "\n")
-			for i := range a {
-				if i >= len(b) || a[i] != b[i] {
-					t.Fatalf("seed %d: line %d of %d:\n%s\nand then\n%s", seed, i, len(a), strings.Join(a[max(0, i-5):min(len(a), i+5)], "\n"),
-						strings.Join(b[max(0, i-5):min(len(b), i+5)], "\n"))
-				}
-			}
-			t.Fatalf("seed %d: the second trace is longer", seed)
+			t.Fatalf("seed %d: %s", seed, difference(first, second))
 		}
 	}
+}
+
+// difference shows where two histories part.
+func difference(first, second string) string {
+	a, b := strings.Split(first, "\n"), strings.Split(second, "\n")
+	for i := range a {
+		if i >= len(b) || a[i] != b[i] {
+			return fmt.Sprintf("line %d of %d:\n%s\nand then\n%s", i, len(a), strings.Join(a[max(0, i-5):min(len(a), i+5)], "\n"),
+				strings.Join(b[max(0, i-5):min(len(b), i+5)], "\n"))
+		}
+	}
+	return "the second is longer"
 }
 
 func traceOf(t *testing.T, seed uint64) (trace string) {
@@ -232,7 +237,7 @@ func crashAnywhere(t *testing.T, mode string, seed uint64) {
 
 // settle learns on a copy of the disk what the crash made of the unanswered.
 func (w *world) settle() error {
-	n, err := w.NewNode(Options{Name: "copy", Free: true, Disk: w.node.Disk().Kill(), Settings: map[string]string{"commitlog_sync_group_window": "0ms"}})
+	n, err := w.NewNode(Options{Name: "copy", Address: w.node.cfg.ListenAddress, Free: true, Disk: w.node.Disk().Kill(), Settings: map[string]string{"commitlog_sync_group_window": "0ms"}})
 	if err != nil {
 		return err
 	}

@@ -189,12 +189,12 @@ func integer(v int) string { return string(binary.BigEndian.AppendUint32(nil, ui
 // script does count things, one at each turn.
 func (w *writer) script(ctx context.Context, count int) func(a *Actor) {
 	return func(a *Actor) {
-		c, err := w.node.Client(ctx)
+		c, err := a.Connect(ctx, w.node)
 		if err != nil {
 			return
 		}
 		defer c.Close()
-		dead := w.node.dead
+		dead := &w.node.life.dead
 		for range count {
 			a.Turn()
 			if dead.Load() {
@@ -240,6 +240,11 @@ func (w *writer) show(s *state) string {
 		return ""
 	}
 	var lines []string
+	for n := range 2 {
+		if n == 0 || !s.gone {
+			lines = append(lines, w.head(n, s.extra[n]))
+		}
+	}
 	rows := map[place]map[string]string{}
 	for p, v := range s.cells {
 		at := place{p.table, p.k, p.c, ""}
@@ -275,6 +280,11 @@ func (w *writer) show(s *state) string {
 	return strings.Join(lines, "\n")
 }
 
+// head tells a table with an added column from one without.
+func (w *writer) head(n int, extra string) string {
+	return fmt.Sprintf("%s with %q", w.table(n), extra)
+}
+
 // read renders what a node holds of the writer's tables.
 func (w *writer) read(ctx context.Context, c *client.Conn, s *state) (string, error) {
 	if !s.made {
@@ -296,6 +306,13 @@ func (w *writer) read(ctx context.Context, c *client.Conn, s *state) (string, er
 		if err != nil {
 			return "", err
 		}
+		extra := ""
+		for _, col := range res.Rows.Columns {
+			if col.Name[0] == 'x' {
+				extra += col.Name
+			}
+		}
+		lines = append(lines, w.head(n, extra))
 		for _, cells := range rows {
 			var columns []string
 			head := [2]string{}
