@@ -40,7 +40,7 @@ func TestDefaults(t *testing.T) {
 		PhiConvictThreshold: 8, DynamicSnitch: true, DynamicSnitchUpdateInterval: 100 * time.Millisecond, DynamicSnitchResetInterval: 10 * time.Minute,
 		DynamicSnitchBadness: 1, HintedHandoff: true, MaxHintWindow: 3 * time.Hour, HintBytesPerSec: 1 << 20,
 		HintFileBytesMax: 128 << 20,
-		RequestTimeout: 10 * time.Second, ReadTimeout: 5 * time.Second, RangeTimeout: 10 * time.Second,
+		RequestTimeout:   10 * time.Second, ReadTimeout: 5 * time.Second, RangeTimeout: 10 * time.Second,
 		WriteTimeout: 2 * time.Second, CounterWriteTimeout: 5 * time.Second, CASTimeout: 1800 * time.Millisecond,
 		TruncateTimeout: time.Minute, TraceTTL: 24 * time.Hour, FrameBytesMax: 16 << 20, ValueBytesMax: 256 << 20,
 		ConnectionsMax: -1, ConnectionsPerIPMax: -1, BatchWarnBytes: 5 << 10, BatchFailBytes: 50 << 10,

@@ -291,17 +291,8 @@ func (p *port) Listen(_ context.Context, address string) (net.Listener, error) {
 	return l, nil
 }
 
-<<<<<<< ours
-// ListenPacket implements agent.Net: packets are memberlist's, which would not
-// repeat, so a simulation has other Members.
-func (n *network) ListenPacket(context.Context, string) (net.PacketConn, error) {
-	return nil, errors.New("sim: there are no packets")
-}
-
-=======
 // Accept gives connections on which something was sent: what it says tells two
 // connections apart that were made at the same time.
->>>>>>> theirs
 func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case <-l.closed:

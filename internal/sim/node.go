@@ -143,23 +143,6 @@ var ErrCrashed = errors.New("sim: the power was cut")
 // Start opens the agent on the disk and lets it serve. Without Free the
 // scheduler must run meanwhile: Start is then called by an actor.
 func (n *Node) Start() error {
-<<<<<<< ours
-	n.net, n.dead = newNetwork(), new(atomic.Bool)
-	dead := n.dead
-	var fs vfs.FS = n.disk
-	if !n.free {
-		fs = vfs.NewFaulty(n.disk, func(op vfs.Op) vfs.Fault {
-			if !dead.Load() {
-				n.sim.wait(n.name + " " + op.String())
-			}
-			return vfs.Fault{}
-		})
-	}
-	log := slog.New(slog.NewTextHandler(&n.log, nil))
-	a, err := agent.New(n.cfg, agent.Env{FS: fs, Net: n.net, Now: func() time.Time { return time.Now().Add(n.skew) }, Rand: n.rand.fill,
-		Log: log, Metrics: metrics.New(), Build: "sim", Members: gossip.NewProbes(n.sim.seed)})
-	if err == nil && dead.Load() {
-=======
 	l := &life{node: n, ended: make(chan error, 1), gone: make(chan struct{}), facts: metrics.New()}
 	n.life = l
 	n.lives = append(n.lives, l)
@@ -168,9 +151,8 @@ func (n *Node) Start() error {
 	l.cancel = cancel
 	a, err := agent.New(n.cfg, agent.Env{FS: l.files.watch(l.fs(n.disk)), Net: port,
 		Now: func() time.Time { return time.Now().Add(time.Duration(n.skew.Load())) }, Rand: n.rand.fill,
-		Log: slog.New(slog.NewTextHandler(&n.log, nil)), Metrics: l.facts, Build: "sim"})
+		Log: slog.New(slog.NewTextHandler(&n.log, nil)), Metrics: l.facts, Build: "sim", Members: gossip.NewProbes(n.sim.seed)})
 	if err == nil && l.dead.Load() {
->>>>>>> theirs
 		err = errors.Join(ErrCrashed, a.Close())
 	}
 	if err != nil {
