@@ -66,6 +66,9 @@ type Env struct {
 	// cassandra-rackdc.properties; its error for one that is not there is
 	// fs.ErrNotExist. Nil: there are none.
 	ReadFile func(name string) ([]byte, error)
+	// Reload reads the configuration again, for what may change while a node
+	// runs; nil: it cannot be.
+	Reload func() (config.Config, error)
 	// MemoryBytes is the host's or container's; 0 when it is not known.
 	MemoryBytes int64
 	// Settings are the configuration as it was read, for system_views.settings.

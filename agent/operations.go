@@ -31,7 +31,10 @@ func (a *Agent) makeAdmin() (err error) {
 	a.admin, err = admin.New(admin.Options{Journal: a.journal, Registry: a.env.Metrics, Metrics: a.cfg.Metrics, Log: a.env.Log,
 		Release: helenus.ReleaseVersion}, admin.NodeOperations(admin.Backend{
 		Ready: a.ready, Status: a.status, Ring: a.ring, Info: a.info, Cluster: a.describeCluster,
-		Endpoints: a.endpoints, Version: a.version, Flush: a.flush, Compact: a.compact,
+		Endpoints: a.endpoints, Version: a.version, Flush: a.flush, Compact: a.compact, Ranges: a.ranges,
+		GossipInfo: a.gossipInfo, FailureDetector: a.failureDetector, GossipService: a.gossipService, NativeService: a.nativeService,
+		Seeds: a.listSeeds, ReloadSeeds: a.reloadSeeds, HintSettings: a.hintSettings, ChangeHints: a.changeHints, PendingHints: a.pendingHints, TruncateHints: a.truncateHints,
+		Metadata: a.metadataStatus, RecoverMetadata: a.recoverMetadata,
 	}))
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)

@@ -102,29 +102,37 @@ func (a *Agent) peers() []wire.Target {
 	return out
 }
 
-// findSeeds resolves seed_provider's addresses; a seed without a port listens on
-// this node's.
-func (a *Agent) findSeeds() error {
-	for _, text := range a.cfg.Seeds {
+// findSeeds resolves seed_provider's addresses.
+func (a *Agent) findSeeds() (err error) {
+	if a.seeds, err = resolveSeeds(a.cfg.Seeds, a.cfg.StoragePort); err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	return nil
+}
+
+// resolveSeeds turns hosts, with or without a port, into addresses.
+func resolveSeeds(texts []string, storagePort int) ([]helenus.Endpoint, error) {
+	var out []helenus.Endpoint
+	for _, text := range texts {
 		if at, err := netip.ParseAddrPort(text); err == nil {
-			a.seeds = append(a.seeds, at)
+			out = append(out, at)
 			continue
 		}
-		host, port := text, a.cfg.StoragePort
+		host, port := text, storagePort
 		if h, p, ok := strings.Cut(text, ":"); ok && !strings.Contains(p, ":") {
 			n, err := strconv.ParseUint(p, 10, 16)
 			if err != nil {
-				return fmt.Errorf("agent: seed %s: %q is not a port", text, p)
+				return nil, fmt.Errorf("seed %s: %q is not a port", text, p)
 			}
 			host, port = h, int(n)
 		}
 		addr, err := resolve(host)
 		if err != nil {
-			return fmt.Errorf("agent: seed %s: %w", text, err)
+			return nil, fmt.Errorf("seed %s: %w", text, err)
 		}
-		a.seeds = append(a.seeds, netip.AddrPortFrom(addr, uint16(port)))
+		out = append(out, netip.AddrPortFrom(addr, uint16(port)))
 	}
-	return nil
+	return out, nil
 }
 
 // readQueueMax bounds the reads that wait for the disk.

@@ -84,8 +84,15 @@ func run(ctx context.Context, args []string) error {
 	memory := admin.MemoryBytes()
 	limitHeap(agent.HeapLimitBytes(loaded.Config, memory))
 	makeRoom()
+	reload := func() (config.Config, error) {
+		again, err := load(*file, set)
+		if err != nil {
+			return config.Config{}, err
+		}
+		return again.Config, nil
+	}
 	a, err := agent.New(loaded.Config, agent.Env{FS: vfs.NewReal(), Net: agent.RealNet(), Now: time.Now, Rand: random, Log: log,
-		Metrics: metrics.New(), Build: version, PID: os.Getpid(), MemoryBytes: memory, Background: background, ReadFile: beside(*file),
+		Metrics: metrics.New(), Build: version, PID: os.Getpid(), MemoryBytes: memory, Background: background, ReadFile: beside(*file), Reload: reload,
 		Settings: loaded.Origins})
 	if err != nil {
 		return err
