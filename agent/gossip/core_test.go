@@ -79,8 +79,11 @@ func (s *story) run(d *datadriven.TestData) string {
 		return ""
 	case "exchange": // FROM TO
 		return s.exchange(arg(d, 0), arg(d, 1))
-	case "delta": // TO FROM ABOUT generation= heartbeat=
+	case "delta": // TO FROM ABOUT generation= heartbeat= epoch=
 		in := delta{id: named(arg(d, 2)).ID, generation: int64(number(d, "generation")), heartbeat: number(d, "heartbeat")}
+		if e := number(d, "epoch"); e > 0 {
+			in.values = []value{{KeyEpoch, in.heartbeat, fmt.Sprint(e)}}
+		}
 		c := s.cores[arg(d, 0)]
 		epoch := c.merge([]delta{in}, named(arg(d, 1)).ID, s.now)
 		return fmt.Sprintf("epoch %d, %+v\n", epoch, c.tally)
@@ -332,6 +335,45 @@ func TestThousandNodes(t *testing.T) {
 	}
 	if n == 1000 && cr.longest < digestBytesMax-40 {
 		t.Error("no message was full: this tests no splitting")
+	}
+}
+
+// TestSyn: what does not fit into one message is in another one; the sender and
+// the receiver are in all.
+func TestSyn(t *testing.T) {
+	c := newCrowd(t, 1000).cores[3]
+	seen := map[helenus.HostID]int{}
+	var p packet
+	const rounds = 200
+	for i := range rounds {
+		c.syn(&p, target(900).ID, i*5)
+		if p.size() > packetBytesMax || p.digestBytes > digestBytesMax || p.digestBytes < digestBytesMax-40 {
+			t.Fatalf("%d bytes", p.size())
+		}
+		if p.digests[0].id != target(4).ID || p.digests[1].id != target(900).ID {
+			t.Fatal("not the sender first, and then the receiver")
+		}
+		for _, d := range p.digests {
+			seen[d.id]++
+		}
+	}
+	for i := range 1000 {
+		n := seen[target(i+1).ID]
+		if n < rounds/2 || n > rounds {
+			t.Errorf("node %d is in %d of %d messages", i+1, n, rounds)
+		}
+	}
+}
+
+// TestValuesMax: a node that invents keys is not kept without end.
+func TestValuesMax(t *testing.T) {
+	c := newCore(target(1), wallAt, phiConvict)
+	c.setPeers([]wire.Target{target(2)})
+	for i := range 2 * valuesMax {
+		c.merge([]delta{{target(2).ID, wallAt, uint64(i), []value{{Key(i + 1), uint64(i + 1), "x"}}}}, target(2).ID, instant{0, wallAt})
+	}
+	if n := len(c.members[0].values); n != valuesMax || c.tally.rejected != valuesMax {
+		t.Errorf("%d values, %d refused", n, c.tally.rejected)
 	}
 }
 

@@ -335,6 +335,7 @@ func TestLeave(t *testing.T) {
 		if !w.sees(0, false, 2) || !w.sees(1, false, 2) || w.nodes[0].fact(2).Reason != "it was shut down" {
 			t.Errorf("after it said so: %+v", w.nodes[0].fact(2))
 		}
+		w.nodes[2].Set(Own{Status: "NORMAL,2", RPCReady: true})
 		w.run(20 * time.Second) // it still talks, and has said that it goes
 		if !w.sees(0, false, 2) {
 			t.Error("up again although it is going down")

@@ -79,11 +79,13 @@ func inWorld(t *testing.T, seed uint64, n int, f func(w *world), change ...func(
 			w.nodes = append(w.nodes, &member{w: w, number: i, self: target(i + 1), epoch: 1})
 			w.start(i, wallAt)
 		}
+		defer func() { // also after a Fatal
+			for i := range w.nodes {
+				w.stop(i)
+			}
+			w.run(10 * time.Second) // what is under way ends
+		}()
 		f(w)
-		for i := range w.nodes {
-			w.stop(i)
-		}
-		w.run(10 * time.Second) // what is under way ends
 	})
 }
 

@@ -206,7 +206,7 @@ func TestMemberlist(t *testing.T) {
 
 				// Cut off for so long that memberlist forgets it, and back again.
 				n.setDeaf(target(5).Addr.String(), true)
-				w.until(60*time.Second, "failed", func() bool { return w.nodes[0].fact(4).ProbeFailed && w.nodes[4].fact(0).ProbeFailed })
+				w.until(180*time.Second, "failed", func() bool { return w.nodes[0].fact(4).ProbeFailed && w.nodes[4].fact(0).ProbeFailed })
 				if !w.allSee(upTo(5)...) {
 					t.Error("a node that gossips was counted down for its probes alone")
 				}
@@ -238,7 +238,7 @@ func TestMemberlistEpoch(t *testing.T) {
 		w.until(5*time.Second, "node 0 hears of it", heard(0, "7 from "+target(2).Addr.String()))
 		w.until(5*time.Second, "node 2 hears of it", heard(2, "7 from "+target(2).Addr.String()))
 		if strings.Contains(strings.Join(w.nodes[2].heard, " "), "from "+target(1).Addr.String()) {
-			t.Error("node 0 spreads what it does not have")
+			t.Errorf("node 0 spreads what it does not have: %q", w.nodes[2].heard)
 		}
 		w.nodes[0].epoch = 8
 		w.until(5*time.Second, "node 2 hears of the next", heard(2, "8 from "+target(1).Addr.String()))
