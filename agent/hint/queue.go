@@ -66,7 +66,7 @@ func (q *queue) advanceLocked(s *segment, offset, created int64) {
 	if len(q.segments) == 0 || q.segments[0] != s || offset < q.offset {
 		return // it was dropped
 	}
-
+	q.bytes -= offset - q.offset
 	q.offset = offset
 	if created != 0 {
 		q.oldest = created // or a little later
