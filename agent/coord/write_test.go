@@ -40,7 +40,6 @@ func TestWriteMatrix(t *testing.T) {
 	} {
 		t.Run(s.factors, func(t *testing.T) {
 			run(t, spec{places: s.places, keyspaces: map[string]string{"ks": s.factors}}, func(c *nodes) {
-				synctest.Wait()
 				n := len(c.all)
 				for dead := 0; dead < 1<<n; dead += 2 { // node 0 coordinates
 					all := make([]asked, n)
@@ -337,6 +336,8 @@ func benched(c *nodes, keyspace string) (*Write, *waiter) {
 func BenchmarkQuorumWrite(b *testing.B) {
 	c := start(b, spec{places: "dc1/r1 dc1/r2 dc1/r3", keyspaces: map[string]string{"ks": "3"}, periodic: true})
 	defer c.close()
+	for c.put(0, helenus.All, "ks", 1, 5, "a") != nil { // until the wires run
+	}
 	w, owner := benched(c, "ks")
 	b.ReportAllocs()
 	for b.Loop() {
@@ -345,4 +346,24 @@ func BenchmarkQuorumWrite(b *testing.B) {
 			b.Fatal(w.Err)
 		}
 	}
+}
+
+// slowHints never have anything on disk.
+type slowHints struct{ listedHints }
+
+// StoreSynced implements Hints.
+func (*slowHints) StoreSynced(helenus.HostID, *meta.State, []byte, func(bool)) {}
+
+// TestAnyWaitsForHint: a write at ANY that only hints hold is not acknowledged
+// before one is durable.
+func TestAnyWaitsForHint(t *testing.T) {
+	run(t, spec{places: "dc1/r1 dc1/r2 dc1/r3", keyspaces: map[string]string{"ks": "2"}, change: func(_ int, o *Options) { o.Hints = new(slowHints) }}, func(c *nodes) {
+		c.setDead(1, true)
+		c.setDead(2, true)
+		began := time.Now()
+		code, told := codeOf(c.put(0, helenus.Any, "ks", c.key(1), 5, "a"))
+		if took := time.Since(began); code != helenus.CodeWriteTimeout || told.Alive != 0 || told.Required != 1 || took != 2*time.Second {
+			t.Errorf("%x %+v after %v", code, told, took)
+		}
+	})
 }
