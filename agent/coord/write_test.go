@@ -127,6 +127,44 @@ func TestNewerEpoch(t *testing.T) {
 	})
 }
 
+// TestParkedRequestsAreBounded: a replica that is behind does not gather more
+// than it may, and what it gathered is done when it catches up.
+func TestParkedRequestsAreBounded(t *testing.T) {
+	run(t, spec{places: "dc1/r1 dc1/r2", keyspaces: map[string]string{"ks": "2"}}, func(c *nodes) {
+		c.state = c.apply(c.state, createTable("ks", "other"))
+		const parked = 4096
+		var all []*Write
+		ended := make(chan *Write, parked+100)
+		for range cap(ended) {
+			w, _ := c.newWrite(helenus.All, "ks", "partition 1\nrow 1 live=5 v=a@5")
+			w.Done = ends(ended)
+			all = append(all, w)
+			c.all[0].coord.Write(w)
+		}
+		synctest.Wait()
+		if n := len(ended); n != len(all)-parked {
+			t.Errorf("%d of %d writes failed", n, len(all))
+		}
+		for range len(ended) {
+			if code, _ := codeOf((<-ended).Err); code != helenus.CodeWriteFailure {
+				t.Errorf("refused with %x", code)
+			}
+		}
+		c.all[1].states.publish(c.state)
+		synctest.Wait()
+		for range parked {
+			if w := <-ended; w.Err != nil {
+				t.Fatal(w.Err)
+			}
+		}
+	})
+}
+
+type ends chan *Write
+
+// WriteDone implements WriteOwner.
+func (ch ends) WriteDone(w *Write) { ch <- w }
+
 // TestUnknownTable: a replica without the table, though at the same epoch, says
 // so, and that is no reason for a hint.
 func TestUnknownTable(t *testing.T) {
