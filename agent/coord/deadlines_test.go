@@ -32,7 +32,7 @@ func TestDeadlines(t *testing.T) {
 			case 2:
 				if len(all) > 0 {
 					i := rng.IntN(len(all))
-					if due := all[i].op.refs == 1; c.deadlines.remove(all[i].op) == due {
+					if due := references(all[i].op) == 1; c.deadlines.remove(all[i].op) == due {
 						t.Fatalf("removed, though it was due: %v", due)
 					}
 					all = append(all[:i], all[i+1:]...)
@@ -41,10 +41,16 @@ func TestDeadlines(t *testing.T) {
 			time.Sleep(time.Duration(rng.IntN(10)) * time.Millisecond)
 			synctest.Wait()
 			for _, x := range all {
-				if now := c.deadlines.now(); x.op.refs == 1 && now < x.end || x.op.refs == 2 && now > x.end+deadlineStep {
-					t.Fatalf("at %v a write that is due at %v has %d references", now, x.end, x.op.refs)
+				if now, refs := c.deadlines.now(), references(x.op); refs == 1 && now < x.end || refs == 2 && now > x.end+deadlineStep {
+					t.Fatalf("at %v a write that is due at %v has %d references", now, x.end, refs)
 				}
 			}
 		}
 	})
+}
+
+func references(op *writing) int {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	return op.refs
 }

@@ -48,6 +48,9 @@ func readError(err error, cl helenus.Consistency) error {
 // errLate is the error of a replica of which nothing was heard in time.
 var errLate error = &wire.Error{Kind: wire.Timeout, Reason: "no answer in time"}
 
+// errDead is the error of a replica that was not asked.
+var errDead error = &wire.Error{Kind: wire.Unreachable, Reason: "it is down"}
+
 // writeTimeout is what a client is told of a write that too few replicas
 // answered in time.
 func writeTimeout(cl helenus.Consistency, kind helenus.WriteType, received, blockFor int) error {

@@ -138,6 +138,11 @@ func (h *listedHints) Store(to helenus.HostID, _ *meta.State, mutation []byte) b
 	return true
 }
 
+// StoreSynced implements Hints.
+func (h *listedHints) StoreSynced(to helenus.HostID, state *meta.State, mutation []byte, done func(bool)) {
+	done(h.Store(to, state, mutation))
+}
+
 func (h *listedHints) of(id helenus.HostID) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -190,6 +195,7 @@ func run(t *testing.T, s spec, f func(c *nodes)) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t, s)
 		defer c.close()
+		synctest.Wait() // the wires run
 		f(c)
 	})
 }

@@ -25,6 +25,9 @@ type Hints interface {
 	// will not be: the node is away for too long, hints are off or full. It does
 	// not wait and does not keep mutation.
 	Store(to helenus.HostID, state *meta.State, mutation []byte) bool
+	// StoreSynced is Store that says when the hint is durable: done is called
+	// once, maybe before it returns, and does not wait.
+	StoreSynced(to helenus.HostID, state *meta.State, mutation []byte, done func(kept bool))
 }
 
 // Proximity knows which nodes answer soonest.

@@ -40,7 +40,6 @@ func TestWriteMatrix(t *testing.T) {
 	} {
 		t.Run(s.factors, func(t *testing.T) {
 			run(t, spec{places: s.places, keyspaces: map[string]string{"ks": s.factors}}, func(c *nodes) {
-				synctest.Wait()
 				n := len(c.all)
 				for dead := 0; dead < 1<<n; dead += 2 { // node 0 coordinates
 					all := make([]asked, n)
@@ -127,6 +126,44 @@ func TestNewerEpoch(t *testing.T) {
 		c.all[1].states.publish(c.state)
 	})
 }
+
+// TestParkedRequestsAreBounded: a replica that is behind does not gather more
+// than it may, and what it gathered is done when it catches up.
+func TestParkedRequestsAreBounded(t *testing.T) {
+	run(t, spec{places: "dc1/r1 dc1/r2", keyspaces: map[string]string{"ks": "2"}}, func(c *nodes) {
+		c.state = c.apply(c.state, createTable("ks", "other"))
+		const parked = 4096
+		var all []*Write
+		ended := make(chan *Write, parked+100)
+		for range cap(ended) {
+			w, _ := c.newWrite(helenus.All, "ks", "partition 1\nrow 1 live=5 v=a@5")
+			w.Done = ends(ended)
+			all = append(all, w)
+			c.all[0].coord.Write(w)
+		}
+		synctest.Wait()
+		if n := len(ended); n != len(all)-parked {
+			t.Errorf("%d of %d writes failed", n, len(all))
+		}
+		for range len(ended) {
+			if code, _ := codeOf((<-ended).Err); code != helenus.CodeWriteFailure {
+				t.Errorf("refused with %x", code)
+			}
+		}
+		c.all[1].states.publish(c.state)
+		synctest.Wait()
+		for range parked {
+			if w := <-ended; w.Err != nil {
+				t.Fatal(w.Err)
+			}
+		}
+	})
+}
+
+type ends chan *Write
+
+// WriteDone implements WriteOwner.
+func (ch ends) WriteDone(w *Write) { ch <- w }
 
 // TestUnknownTable: a replica without the table, though at the same epoch, says
 // so, and that is no reason for a hint.
@@ -337,6 +374,8 @@ func benched(c *nodes, keyspace string) (*Write, *waiter) {
 func BenchmarkQuorumWrite(b *testing.B) {
 	c := start(b, spec{places: "dc1/r1 dc1/r2 dc1/r3", keyspaces: map[string]string{"ks": "3"}, periodic: true})
 	defer c.close()
+	for c.put(0, helenus.All, "ks", 1, 5, "a") != nil { // until the wires run
+	}
 	w, owner := benched(c, "ks")
 	b.ReportAllocs()
 	for b.Loop() {
@@ -345,4 +384,24 @@ func BenchmarkQuorumWrite(b *testing.B) {
 			b.Fatal(w.Err)
 		}
 	}
+}
+
+// slowHints never have anything on disk.
+type slowHints struct{ listedHints }
+
+// StoreSynced implements Hints.
+func (*slowHints) StoreSynced(helenus.HostID, *meta.State, []byte, func(bool)) {}
+
+// TestAnyWaitsForHint: a write at ANY that only hints hold is not acknowledged
+// before one is durable.
+func TestAnyWaitsForHint(t *testing.T) {
+	run(t, spec{places: "dc1/r1 dc1/r2 dc1/r3", keyspaces: map[string]string{"ks": "2"}, change: func(_ int, o *Options) { o.Hints = new(slowHints) }}, func(c *nodes) {
+		c.setDead(1, true)
+		c.setDead(2, true)
+		began := time.Now()
+		code, told := codeOf(c.put(0, helenus.Any, "ks", c.key(1), 5, "a"))
+		if took := time.Since(began); code != helenus.CodeWriteTimeout || told.Alive != 0 || told.Required != 1 || took != 2*time.Second {
+			t.Errorf("%x %+v after %v", code, told, took)
+		}
+	})
 }

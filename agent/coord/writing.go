@@ -86,7 +86,6 @@ func (c *Coordinator) writeToAll(w *Write) {
 	}
 	w.Trace.Event("Determining replicas for mutation")
 	op.group()
-	op.hintDead()
 	timeout := c.timeouts().Write
 	again := time.Duration(0)
 	if op.id != 0 {
@@ -94,6 +93,7 @@ func (c *Coordinator) writeToAll(w *Write) {
 	}
 	op.refs++ // the list of deadlines
 	c.deadlines.add(op, timeout, again)
+	op.hintDead()
 	op.mu.Lock()
 	answer := op.judgeLocked()
 	op.mu.Unlock()
@@ -163,7 +163,7 @@ func (op *writing) add(n *ring.Node, part int32) {
 		*x = copyOf{op: op, node: n, alive: op.c.alive(n), parts: x.parts[:0], message: replica.Mutation{Forward: x.message.Forward[:0]}}
 	}
 	x.parts = append(x.parts, part)
-	if x.alive {
+	if x.alive || op.level == helenus.Any {
 		op.tallies[part].expect(n.Datacenter)
 	}
 }
@@ -223,27 +223,46 @@ func equalParts(a, b []int32) bool {
 	return true
 }
 
-// hintDead keeps what the dead miss. At ANY that is as good as an answer.
+// hintDead keeps what the dead miss.
 func (op *writing) hintDead() {
 	for i := range op.copies {
 		x := &op.copies[i]
-		if x.alive {
-			continue
-		}
-		x.settled, x.failed, x.reason = true, true, replica.ReasonNodeDown
-		op.unsettled--
-		if op.hint(x) && op.level == helenus.Any {
-			for _, part := range x.parts {
-				op.tallies[part].expect(x.node.Datacenter)
-				op.tallies[part].acked(x.node.Datacenter)
-			}
+		switch {
+		case x.alive:
+		case op.level == helenus.Any:
+			op.settle(x, errDead)
+		default:
+			x.settled, x.failed, x.reason = true, true, replica.ReasonNodeDown
+			op.unsettled--
+			op.hint(x)
 		}
 	}
 }
 
-func (op *writing) hint(x *copyOf) bool {
+func (op *writing) hint(x *copyOf) {
+	if h := op.c.opts.Hints; h != nil && x.node.HostID != op.c.opts.Self {
+		h.Store(x.node.HostID, op.state, x.payload)
+	}
+}
+
+// hintForAny keeps what a replica misses of a write at ANY: a hint is as good as
+// an answer, once it is durable.
+func (op *writing) hintForAny(x *copyOf, err error) {
 	h := op.c.opts.Hints
-	return h != nil && x.node.HostID != op.c.opts.Self && h.Store(x.node.HostID, op.state, x.payload)
+	if h == nil || x.node.HostID == op.c.opts.Self {
+		op.count(x, err)
+		return
+	}
+	op.mu.Lock()
+	op.refs++
+	op.mu.Unlock()
+	h.StoreSynced(x.node.HostID, op.state, x.payload, func(kept bool) {
+		if kept {
+			err = nil
+		}
+		op.count(x, err)
+		op.leave()
+	})
 }
 
 // send asks the replicas. Answers may come before it returns.
@@ -296,16 +315,28 @@ func (o *ownWrite) Written(*replica.Write) {
 	op.leave()
 }
 
-// settle notes how a copy went and answers the client if that decides the write.
+// settle notes how a copy went, unless that is known, and answers the client if
+// it decides the write.
 func (op *writing) settle(x *copyOf, err error) {
 	op.mu.Lock()
 	known := x.settled
 	x.settled = true
 	op.mu.Unlock()
-	if known {
+	switch {
+	case known:
 		return
+	case err == nil || !missed(err):
+	case op.level == helenus.Any:
+		op.hintForAny(x, err)
+		return
+	default:
+		op.hint(x)
 	}
-	hinted := err != nil && missed(err) && op.hint(x)
+	op.count(x, err)
+}
+
+// count is the end of settle.
+func (op *writing) count(x *copyOf, err error) {
 	op.mu.Lock()
 	op.unsettled--
 	x.failed = err != nil
@@ -313,8 +344,7 @@ func (op *writing) settle(x *copyOf, err error) {
 		x.reason = replica.ReasonOf(err)
 	}
 	for _, part := range x.parts {
-		t := &op.tallies[part]
-		if err == nil || hinted && op.level == helenus.Any {
+		if t := &op.tallies[part]; err == nil {
 			t.acked(x.node.Datacenter)
 		} else {
 			t.failed(x.node.Datacenter)
@@ -360,7 +390,7 @@ func (op *writing) failureLocked(part int) error {
 	late := false
 	for i := range op.copies {
 		x := &op.copies[i]
-		if !x.settled || !x.failed || !containsPart(x.parts, int32(part)) || op.level.IsLocal() && x.node.Datacenter != op.c.opts.Datacenter {
+		if !x.failed || !containsPart(x.parts, int32(part)) || op.level.IsLocal() && x.node.Datacenter != op.c.opts.Datacenter {
 			continue
 		}
 		late = late || x.reason == replica.ReasonTimeout
@@ -389,7 +419,22 @@ func (op *writing) expired() {
 	for i := range op.copies {
 		op.settle(&op.copies[i], errLate)
 	}
+	if op.level == helenus.Any {
+		op.giveUp()
+	}
 	op.leave()
+}
+
+// giveUp ends a write at ANY whose hint does not become durable in time.
+func (op *writing) giveUp() {
+	op.mu.Lock()
+	answer := op.w
+	if answer != nil {
+		answer.Err = writeTimeout(op.level, answer.Type, 0, 1)
+		op.w = nil
+	}
+	op.mu.Unlock()
+	answer.tell(op.c)
 }
 
 // tell gives an answer to the client, if there is one.

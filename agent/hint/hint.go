@@ -137,6 +137,18 @@ func (h *Hints) Stats() *Stats { return &h.stats }
 // which is noted as needing repair unless the node is no member. It copies
 // mutation and does not wait.
 func (h *Hints) Store(to helenus.HostID, state *meta.State, mutation []byte) bool {
+	return h.store(to, state, mutation, nil)
+}
+
+// StoreSynced is Store that says when the hint is durable: done is called once,
+// with false if it is not kept, and must not wait.
+func (h *Hints) StoreSynced(to helenus.HostID, state *meta.State, mutation []byte, done func(kept bool)) {
+	if !h.store(to, state, mutation, done) {
+		done(false)
+	}
+}
+
+func (h *Hints) store(to helenus.HostID, state *meta.State, mutation []byte, done func(bool)) bool {
 	n := state.Node(to)
 	if n == nil || to == h.opts.Self {
 		return false
@@ -177,7 +189,10 @@ func (h *Hints) Store(to helenus.HostID, state *meta.State, mutation []byte) boo
 		}
 	}
 	h.stats.Stored.Add(1)
-	if len(q.buffer) >= wakeBytes {
+	if done != nil {
+		q.waiting = append(q.waiting, done)
+	}
+	if done != nil || len(q.buffer) >= wakeBytes {
 		select {
 		case h.wake <- struct{}{}:
 		default:

@@ -23,8 +23,9 @@ type queue struct {
 	offset   int64 // what is delivered of the first segment
 	buffer   []byte
 	spare    []byte
-	garbage  []string // segments to be removed
-	skips    int      // how often everything was dropped
+	waiting  []func(bool) // for the buffer to be durable
+	garbage  []string     // segments to be removed
+	skips    int          // how often everything was dropped
 
 	delivering bool
 	retryAt    time.Time
@@ -66,7 +67,7 @@ func (q *queue) advanceLocked(s *segment, offset, created int64) {
 	if len(q.segments) == 0 || q.segments[0] != s || offset < q.offset {
 		return // it was dropped
 	}
-
+	q.bytes -= offset - q.offset
 	q.offset = offset
 	if created != 0 {
 		q.oldest = created // or a little later
@@ -175,24 +176,34 @@ func (h *Hints) openReader(host helenus.HostID, s *segment, offset int64) (*segm
 	return &segmentReader{file: f, offset: offset, end: s.size}, nil
 }
 
-// flush writes what a queue has in memory and syncs it.
+// flush writes what a queue has in memory, syncs it and tells who waits for that.
 func (h *Hints) flush(q *queue) {
 	h.mu.Lock()
-	buffer, skips, now := q.buffer, q.skips, h.opts.Now()
-	q.buffer, q.spare = q.spare[:0], nil
+	buffer, waiting, skips := q.buffer, q.waiting, q.skips
+	q.buffer, q.spare, q.waiting = q.spare[:0], nil, nil
 	h.mu.Unlock()
-	if len(buffer) == 0 {
-		h.mu.Lock()
-		q.spare = buffer
-		h.mu.Unlock()
-		return
+	var err error
+	if len(buffer) > 0 {
+		err = h.write(q, buffer)
 	}
-	err := h.write(q, buffer)
+	kept := h.flushed(q, buffer, skips, err)
+	for _, done := range waiting {
+		done(kept)
+	}
+}
+
+// flushed takes a buffer that was written over into the queue, unless everything
+// was dropped in the meantime.
+func (h *Hints) flushed(q *queue, buffer []byte, skips int, err error) (kept bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.buffered -= int64(len(buffer))
+	if cap(buffer) <= 2*wakeBytes {
+		q.spare = buffer[:0]
+	}
 	switch {
-	case q.skips != skips: // dropped in the meantime, with its files
+	case q.skips != skips || len(buffer) == 0:
+		return false
 	case err != nil:
 		h.opts.Log.Error("hints are lost; the node needs repair", "node", q.host.String(), "bytes", len(buffer), "error", err)
 		q.bytes -= int64(len(buffer))
@@ -201,18 +212,16 @@ func (h *Hints) flush(q *queue) {
 			if err != nil {
 				break
 			}
-			h.missedLocked(q, r.mutation, now)
+			h.missedLocked(q, r.mutation, h.opts.Now())
 			b = b[size:]
 		}
-	default:
-		if len(q.segments) == 0 || q.segments[len(q.segments)-1] != q.active {
-			q.segments = append(q.segments, q.active)
-		}
-		q.active.size += int64(len(buffer))
+		return false
 	}
-	if cap(buffer) <= 2*wakeBytes {
-		q.spare = buffer[:0]
+	if len(q.segments) == 0 || q.segments[len(q.segments)-1] != q.active {
+		q.segments = append(q.segments, q.active)
 	}
+	q.active.size += int64(len(buffer))
+	return true
 }
 
 // write appends to the last segment, or to a new one. Only Run calls it.

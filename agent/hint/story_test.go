@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -432,4 +433,38 @@ func TestCrash(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStoreSynced: who waits for a hint is told when it is on disk, at once and
+// not in a second, and of one that is not kept or cannot be written.
+func TestStoreSynced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &story{t: t}
+		s.cluster(2, "")
+		defer func() {
+			for _, m := range s.all {
+				m.end()
+			}
+		}()
+		var told []bool
+		began := time.Now()
+		store := func(to int) {
+			s.all[0].hints.StoreSynced(hostID(to), s.metadata(), s.mutation(1, "t"), func(kept bool) { told = append(told, kept) })
+			synctest.Wait()
+		}
+		s.dead[hostID(1)] = true
+		store(1)
+		if names, _ := s.all[0].fs.CrashNone().List("/hints"); len(names) == 0 || time.Since(began) > 0 {
+			t.Errorf("files %v after %v", names, time.Since(began))
+		}
+		store(7)
+		s.all[0].fs.SetCapacity(1)
+		store(1)
+		if want := []bool{true, false, false}; !slices.Equal(told, want) {
+			t.Errorf("told %v, want %v", told, want)
+		}
+		if f := s.all[0].hints.Facts(); len(f[0].Missed) != 1 {
+			t.Errorf("what the full disk did not take is not noted: %+v", f)
+		}
+	})
 }

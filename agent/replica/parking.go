@@ -17,6 +17,7 @@ type parking struct {
 	mu    sync.Mutex // guards what follows
 	list  []parkedRequest
 	timer *time.Timer
+	wakes time.Time // when the timer fires; zero: it does not
 	ended bool
 }
 
@@ -34,26 +35,21 @@ func (p *parking) add(r *Replica, q parkedRequest) bool {
 		return false
 	}
 	p.list = append(p.list, q)
-	p.watchLocked(r)
+	p.wakeLocked(r, q.request.Deadline())
 	return true
 }
 
-// watchLocked sets the timer to the first deadline.
-func (p *parking) watchLocked(r *Replica) {
-	if len(p.list) == 0 {
+// wakeLocked makes the timer fire at a deadline at the latest.
+func (p *parking) wakeLocked(r *Replica, at time.Time) {
+	if !p.wakes.IsZero() && !at.Before(p.wakes) {
 		return
 	}
-	first := p.list[0].request.Deadline()
-	for _, q := range p.list[1:] {
-		if d := q.request.Deadline(); d.Before(first) {
-			first = d
-		}
-	}
+	p.wakes = at
 	if p.timer == nil {
-		p.timer = time.AfterFunc(time.Until(first), func() { p.release(r) })
+		p.timer = time.AfterFunc(time.Until(at), func() { p.release(r) })
 		return
 	}
-	p.timer.Reset(time.Until(first))
+	p.timer.Reset(time.Until(at))
 }
 
 // release runs what need not wait any more and drops what waited for too long.
@@ -62,19 +58,18 @@ func (p *parking) release(r *Replica) {
 	p.mu.Lock()
 	// Read under the lock: an add that comes later sees at least this state.
 	epoch := r.opts.States.State().Epoch
+	p.wakes = time.Time{}
 	kept := p.list[:0]
 	for _, q := range p.list {
 		if q.epoch <= epoch || q.request.Expired() {
 			ready = append(ready, q)
 		} else {
 			kept = append(kept, q)
+			p.wakeLocked(r, q.request.Deadline())
 		}
 	}
 	clear(p.list[len(kept):])
 	p.list = kept
-	if ready != nil {
-		p.watchLocked(r)
-	}
 	p.mu.Unlock()
 	for _, q := range ready {
 		if q.request.Expired() {

@@ -68,5 +68,7 @@ func (r *Replica) atEpoch(e meta.Epoch, q *wire.Request, run func(*Replica, *wir
 	if r.opts.Behind != nil {
 		r.opts.Behind(from, e)
 	}
-	r.parking.release(r) // it may have come in between
+	if e <= r.opts.States.State().Epoch { // it came in between
+		r.parking.release(r)
+	}
 }
