@@ -364,42 +364,205 @@ func TestReadFailures(t *testing.T) {
 	})
 }
 
+// countedRows is the owner of a read that is only counted.
+type countedRows struct {
+	c    *row.Command
+	rows int
+	done chan struct{}
+}
+
+// Partitions implements ReadOwner.
+func (o *countedRows) Partitions(ps row.Partitions) error {
+	o.rows = 0
+	for v := row.Visible(ps, o.c, true, nil); ; {
+		p, err := v.Next()
+		if p == nil || err != nil {
+			return err
+		}
+		for u, err := p.Next(); u != nil || err != nil; u, err = p.Next() {
+			if err != nil {
+				return err
+			}
+			o.rows++
+		}
+	}
+}
+
+// ReadDone implements ReadOwner.
+func (o *countedRows) ReadDone(*Read) { o.done <- struct{}{} }
+
+func (c *nodes) count(i int, cl helenus.Consistency, cmd *row.Command) (int, error) {
+	c.Helper()
+	o := &countedRows{c: cmd, done: make(chan struct{}, 2)}
+	r := &Read{State: c.state, Consistency: cl, Command: cmd, Done: o}
+	c.all[i].coord.Read(r)
+	<-o.done
+	return o.rows, r.Err
+}
+
 // TestLargeReads: what does not fit into one answer is asked for as it is gone
-// through.
+// through, at every level; nothing is held for ever.
 func TestLargeReads(t *testing.T) {
-	runServing(t, spec{places: "dc1/r1 dc1/r1 dc1/r1 dc1/r1 dc1/r1", keyspaces: map[string]string{"ks": "3"}}, func(c *nodes) {
-		value := strings.Repeat("x", 1000)
-		for k := range 3 {
-			for part := range 10 {
+	memory := budget.New("answers", 64<<20)
+	runServing(t, spec{places: "dc1/r1 dc1/r1 dc1/r1 dc1/r1 dc1/r1", keyspaces: map[string]string{"ks": "3"},
+		change: func(_ int, o *Options) { o.Memory = memory }}, func(c *nodes) {
+		value := strings.Repeat("x", 20<<10)
+		for k := range 2 {
+			for part := range 16 { // 5 MiB of each
 				var b strings.Builder
 				fmt.Fprintf(&b, "partition %d\n", k)
-				for i := range 200 {
-					fmt.Fprintf(&b, "row %d live=5 v=%s@5\n", part*200+i, value)
+				for i := range 16 {
+					fmt.Fprintf(&b, "row %d live=5 v=%s@5\n", part*16+i, value)
 				}
-				if err := c.writeSome(k+part, "ks", b.String(), k); err != nil {
-					t.Fatal(err)
+				c.writeSome(k+part, "ks", b.String(), k)
+			}
+		}
+		one, all := c.command("ks", 1), c.command("ks")
+		one.Filter.Reversed = true
+		for i, cl := range []helenus.Consistency{helenus.Quorum, helenus.All, helenus.Quorum, helenus.One} {
+			for cmd, want := range map[*row.Command]int{one: 256, all: 512} {
+				if got, err := c.count(i, cl, cmd); err != nil || got != want {
+					t.Errorf("node %d at %s: %d rows, %v; want %d", i, cl, got, err, want)
 				}
 			}
 		}
-		for i := range c.all {
-			for _, cl := range []helenus.Consistency{helenus.One, helenus.Quorum, helenus.All} {
-				text, err := c.read(i, cl, c.command("ks"))
-				if got := strings.Count(text, "row "); err != nil || cl != helenus.One && got != 6000 {
-					t.Errorf("node %d at %s: %d rows, %v", i, cl, got, err)
-				}
-				one := c.command("ks", 1)
-				one.Filter.Reversed = true
-				text, err = c.read(i, cl, one)
-				if got := strings.Count(text, "row "); err != nil || cl != helenus.One && got != 2000 {
-					t.Errorf("node %d at %s: %d rows of a partition, %v", i, cl, got, err)
-				}
+		synctest.Wait()
+		if n := memory.Used(); n != 0 {
+			t.Errorf("%d bytes are still charged", n)
+		}
+	})
+}
+
+// TestAllMissing is scenario 24: many rows on one of two replicas.
+func TestAllMissing(t *testing.T) {
+	runServing(t, spec{places: "dc1/r1 dc1/r2", keyspaces: map[string]string{"ks": "2"}}, func(c *nodes) {
+		for k := range 20 {
+			var b strings.Builder
+			fmt.Fprintf(&b, "partition %d\n", k)
+			for i := range 500 {
+				fmt.Fprintf(&b, "row %d live=5 v=x@5\n", i)
 			}
+			c.applyAt(0, "ks", b.String())
+		}
+		if n, err := c.count(1, helenus.Quorum, c.command("ks")); n != 10000 || err != nil {
+			t.Fatalf("%d rows, %v", n, err)
+		}
+		c.setDead(0, true)
+		if n, err := c.count(1, helenus.One, c.command("ks")); n != 10000 || err != nil {
+			t.Errorf("%d rows on the other replica, %v", n, err)
+		}
+	})
+}
+
+// TestNothingToRepair is scenario 27: tombstones that may go cause no traffic.
+func TestNothingToRepair(t *testing.T) {
+	runServing(t, three, func(c *nodes) {
+		c.table("ks").Options.GCGraceSeconds = 100
+		for i := range c.all {
+			c.applyAt(i, "ks", "partition 1\nrow 1 live=9 v=x@9")
+		}
+		c.applyAt(1, "ks", "partition 1 del=3/500\nrow 2 del=5/500\nrange >=4 <=8 del=5/899\nrow 3 v=~@5/100")
+		for _, cmd := range []*row.Command{c.command("ks", 1), c.command("ks")} {
+			c.wantRows(0, helenus.All, cmd, "1=x")
+		}
+		stats := c.all[0].coord.Stats()
+		if m, r := stats.Mismatches.Load(), stats.Repairs.Load(); m+r != 0 {
+			t.Errorf("%d mismatches, %d repairs", m, r)
+		}
+		c.applyAt(1, "ks", "partition 1\nrow 2 del=6/900")
+		c.wantRows(0, helenus.All, c.command("ks", 1), "1=x")
+		if m, r := stats.Mismatches.Load(), stats.Repairs.Load(); m != 1 || r != 2 {
+			t.Errorf("%d mismatches, %d repairs of a tombstone that may not go", m, r)
+		}
+	})
+}
+
+// TestRepairOfSomeColumns is scenario 28: columns that a read does not ask for
+// are neither lost nor written.
+func TestRepairOfSomeColumns(t *testing.T) {
+	runServing(t, three, func(c *nodes) {
+		c.applyAt(0, "ks", "partition 1\nrow 1 live=5 v=x@5")
+		cmd := c.command("ks", 1)
+		cmd.Filter.Regulars = []bool{false}
+		c.wantRows(1, helenus.All, cmd, "1=")
+		if got := c.stored(2, "ks", 1); got != "partition 1\nrow 1 live=5\n" {
+			t.Errorf("repaired to\n%s", got)
+		}
+		c.wantRows(1, helenus.All, c.command("ks", 1), "1=x")
+		if a, b := c.stored(0, "ks", 1), c.stored(2, "ks", 1); a != b {
+			t.Errorf("replicas differ\n%s\n%s", a, b)
+		}
+	})
+}
+
+// TestReadsOfDatacenters: local levels stay in their datacenter, EACH_QUORUM
+// wants a majority in each (scenario 4).
+func TestReadsOfDatacenters(t *testing.T) {
+	runServing(t, spec{places: "dc1/r1 dc1/r2 dc1/r3 dc2/r1 dc2/r2 dc2/r3", keyspaces: map[string]string{"ks": "dc1:3 dc2:3"}}, func(c *nodes) {
+		for i := range c.all {
+			c.applyAt(i, "ks", "partition 1\nrow 1 live=5 v=old@5")
+		}
+		for i := 3; i < 6; i++ {
+			c.applyAt(i, "ks", "partition 1\nrow 1 v=new@9")
+		}
+		for _, cmd := range []*row.Command{c.command("ks", 1), c.command("ks")} {
+			c.wantRows(0, helenus.LocalQuorum, cmd, "1=old")
+			c.wantRows(4, helenus.LocalQuorum, cmd, "1=new")
+		}
+		c.wantRows(0, helenus.EachQuorum, c.command("ks", 1), "1=new")
+		c.wantRows(0, helenus.LocalQuorum, c.command("ks", 1), "1=new") // repaired by it
+		for i := 4; i < 6; i++ {
+			c.setDead(i, true)
+		}
+		_, err := c.read(0, helenus.EachQuorum, c.command("ks", 1))
+		c.wantError(err, helenus.CodeUnavailable, helenus.EachQuorum, 2, 1, false)
+		c.wantRows(0, helenus.LocalQuorum, c.command("ks", 1), "1=new")
+		c.wantRows(0, helenus.Quorum, c.command("ks", 1), "1=new")
+	})
+}
+
+// TestReadsAfterAFailure: a replica that cannot be reached is replaced by one
+// that can, though nobody knows yet that it is dead (scenario 3).
+func TestReadsAfterAFailure(t *testing.T) {
+	runServing(t, three, func(c *nodes) {
+		for i := range c.all {
+			c.applyAt(i, "ks", "partition 1\nrow 1 live=5 v=x@5")
+		}
+		c.wantRows(0, helenus.All, c.command("ks", 1), "1=x")
+		n := c.all[1]
+		n.stop()
+		synctest.Wait()
+		began := time.Now()
+		c.wantRows(0, helenus.Quorum, c.command("ks", 1), "1=x")
+		c.wantRows(0, helenus.Quorum, c.command("ks"), "1=x")
+		if took := time.Since(began); took > 100*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+		_, err := c.read(0, helenus.All, c.command("ks", 1))
+		e := c.wantError(err, helenus.CodeReadFailure, helenus.All, 3, 0, false) // at once
+		if len(e.Failures) != 1 || e.Failures[0].From != n.target.Addr || e.Failures[0].Reason != 5 {
+			t.Errorf("failures %+v", e.Failures)
+		}
+	})
+}
+
+// TestReadOfUnknownTable: a replica without the table says which.
+func TestReadOfUnknownTable(t *testing.T) {
+	runServing(t, three, func(c *nodes) {
+		other := *c.table("ks")
+		other.ID[0] ^= 1
+		cmd := c.command("ks", 1)
+		cmd.Table = &other
+		_, err := c.read(0, helenus.Quorum, cmd)
+		e := c.wantError(err, helenus.CodeReadFailure, helenus.Quorum, 2, 0, false)
+		if len(e.Failures) == 0 || e.Failures[0].Reason != 3 {
+			t.Errorf("failures %+v", e.Failures)
 		}
 	})
 }
 
 // writeSome writes to two of the three replicas of a partition.
-func (c *nodes) writeSome(n int, keyspace, text string, k int) error {
+func (c *nodes) writeSome(n int, keyspace, text string, k int) {
 	replicas := c.state.Placement(keyspace).Replicas(c.all[0].coord.opts.Partition.Token(keyBytes(k)))
 	for i := range 2 {
 		for j := range c.all {
@@ -408,7 +571,6 @@ func (c *nodes) writeSome(n int, keyspace, text string, k int) error {
 			}
 		}
 	}
-	return nil
 }
 
 // TestPages is scenario 15: pages by any node, each live row once and in order.
@@ -420,12 +582,8 @@ func TestPages(t *testing.T) {
 			for i := range k%5 + 1 {
 				fmt.Fprintf(&b, "row %d live=5 v=%d@5\n", i, k)
 			}
-			if err := c.writeSome(k, "ks", b.String(), k); err != nil {
-				t.Fatal(err)
-			}
-			if err := c.writeSome(k+1, "ks", fmt.Sprintf("partition %d\nrow 3 del=9/999", k), k); err != nil {
-				t.Fatal(err)
-			}
+			c.writeSome(k, "ks", b.String(), k)
+			c.writeSome(k+1, "ks", fmt.Sprintf("partition %d\nrow 3 del=9/999", k), k)
 		}
 		whole, err := c.read(0, helenus.Quorum, c.command("ks"))
 		if err != nil {
