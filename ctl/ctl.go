@@ -161,7 +161,7 @@ func (c *command) explain(err error) int {
 		return end.code
 	case errors.Is(err, errShown):
 		return exitBadUse
-	case errors.As(err, &unreachable), errors.As(err, &inTheWay):
+	case errors.As(err, &unreachable), errors.As(err, &inTheWay), report.KindOf(err) == report.Unsupported:
 		fmt.Fprintf(c.env.Err, "ctl: %v\n", err)
 		return exitBadUse
 	case errors.As(err, &usage), errors.As(err, &told) && refusal(told.Kind):
@@ -175,7 +175,7 @@ func (c *command) explain(err error) int {
 // refusal tells whether asking otherwise could help.
 func refusal(kind report.ErrorKind) bool {
 	switch kind {
-	case report.Invalid, report.NotFound, report.Conflict, report.Unsupported, report.Forbidden:
+	case report.Invalid, report.NotFound, report.Conflict, report.Forbidden:
 		return true
 	}
 	return false

@@ -81,7 +81,7 @@ func (c *command) farewell(f *upFlags, l lab, ended int) string {
 	case f.node != 0 && ended == 0:
 		return fmt.Sprintf("Node %d is not running.", f.node)
 	case f.node != 0:
-		return fmt.Sprintf("Node %d is killed; %s up --node %d starts it again.", f.node, c.env.Name, f.node)
+		return fmt.Sprintf("Node %d is killed; %s up --node %d%s starts it again.", f.node, c.env.Name, f.node, l.flag())
 	case ended == 0:
 		return "Helenus is not running."
 	}

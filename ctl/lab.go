@@ -19,6 +19,14 @@ type lab struct{ dir string }
 // labNodesMax bounds a lab: the ports of one address do not meet up to there.
 const labNodesMax = 99
 
+// flag is what points a command at this lab.
+func (l lab) flag() string {
+	if l.dir == labDir {
+		return ""
+	}
+	return " --dir " + l.dir
+}
+
 // node is the node of a number, whether it is there or not.
 func (l lab) node(number int) labNode {
 	if number == 1 && exists(labNode{dir: l.dir}.configFile()) {

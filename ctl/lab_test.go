@@ -244,7 +244,7 @@ func TestLabOfThree(t *testing.T) {
 	b.wants(b.ctl("up --nodes 2", 1), "has 3 nodes, and does not shrink to 2")
 
 	two, three := b.process(2), b.process(3)
-	b.wants(b.ctl("down --node 2", 0), "Node 2 is killed; ctl up --node 2 starts it again.")
+	b.wants(b.ctl("down --node 2", 0), "Node 2 is killed; ctl up --node 2 --dir "+b.dir+" starts it again.")
 	b.wants(b.ctl("down --node 2", 0), "Node 2 is not running.")
 	if two.alive() || b.process(1) != one || b.process(3) != three {
 		t.Error("down --node 2 did not end node 2 alone")
@@ -354,7 +354,7 @@ func TestNothingStartsOnTakenPorts(t *testing.T) {
 
 func TestOneOfSeveralDies(t *testing.T) {
 	b := benchOfSeveral(t, "die3")
-	b.wants(b.ctl("up --nodes 3", 2), "node 3 ended", "the disk is made of cheese", "Still running: node 1, 2. ctl up goes on from here")
+	b.wants(b.ctl("up --nodes 3", 2), "node 3 ended", "the disk is made of cheese", "Still running: node 1, 2. ctl up --dir "+b.dir+" goes on from here")
 	t.Setenv(agentMode, "serve")
 	b.wants(b.ctl("up", 0), "Helenus is up: 3 nodes")
 	b.ctl("down", 0)

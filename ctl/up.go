@@ -113,18 +113,18 @@ func (c *command) runUp(ctx context.Context, f *upFlags) error {
 	for _, n := range nodes {
 		if n.wanted && !n.already {
 			if err := n.launch(agent); err != nil {
-				return c.halfUp(nodes, err)
+				return c.halfUp(l, nodes, err)
 			}
 		}
 	}
 	if err := c.awaitUp(ctx, nodes); err != nil {
-		return c.halfUp(nodes, err)
+		return c.halfUp(l, nodes, err)
 	}
 	return c.showUp(l, nodes, false)
 }
 
 // halfUp adds to an error what runs all the same, and what to do.
-func (c *command) halfUp(nodes []*upNode, err error) error {
+func (c *command) halfUp(l lab, nodes []*upNode, err error) error {
 	var running []string
 	for _, n := range nodes {
 		if n.process.alive() {
@@ -134,7 +134,7 @@ func (c *command) halfUp(nodes []*upNode, err error) error {
 	if len(running) == 0 {
 		return err
 	}
-	return fmt.Errorf("%w\nStill running: node %s. %[3]s up goes on from here, %[3]s down ends it", err, strings.Join(running, ", "), c.env.Name)
+	return fmt.Errorf("%w\nStill running: node %s. %[3]s up%[4]s goes on from here, %[3]s down%[4]s ends it", err, strings.Join(running, ", "), c.env.Name, l.flag())
 }
 
 // launch starts the agent in a session of its own, so that it outlives the

@@ -82,19 +82,16 @@ func (c *command) greet(w io.Writer, l lab, out labReport, first addresses) {
 	if out.State == "planned" {
 		return
 	}
-	pointer, place := "", ""
+	pointer := ""
 	if first.AdminHost != "127.0.0.1" {
 		pointer += " -h " + first.AdminHost
 	}
 	if first.AdminPort != 7199 {
 		pointer += fmt.Sprintf(" -p %d", first.AdminPort)
 	}
-	if l.dir != labDir {
-		place = " --dir " + l.dir
-	}
 	fmt.Fprintf(w, "\nTry:\n  cqlsh %s %d\n  %[3]s%[4]s status\n  %[3]s%[4]s info\n", first.CQLHost, first.CQLPort, c.env.Name, pointer)
 	if last := len(out.Nodes); last > 1 {
-		fmt.Fprintf(w, "  %[1]s down --node %[2]d%[3]s    # as kill -9; %[1]s up --node %[2]d%[3]s starts it again\n", c.env.Name, last, place)
+		fmt.Fprintf(w, "  %[1]s down --node %[2]d%[3]s    # as kill -9; %[1]s up --node %[2]d%[3]s starts it again\n", c.env.Name, last, l.flag())
 	}
-	fmt.Fprintf(w, "End it with %s down%s; its data stays in %s.\n", c.env.Name, place, l.dir)
+	fmt.Fprintf(w, "End it with %s down%s; its data stays in %s.\n", c.env.Name, l.flag(), l.dir)
 }
