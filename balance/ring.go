@@ -14,9 +14,9 @@
 // Inside, a model is a ring in numbers (model, layout, position), a replay does
 // steps to it and counts exactly, and Verify judges by it alone. MakePlan (make)
 // splits the ring into circles, sets each as a problem, and has it solved (solve):
-// small ones by exhaustive search (tiny), others by the tokens that may stay
-// (chain), who goes where (assign, align) and in which order (order); by kinds of
-// seats where weights or racks decide (arrange). Rings of vnodes are balanced by
+// small ones by exhaustive search (small, guess), others by the tokens that may
+// stay (chain), who goes where (assign, align) and in which order (order); by
+// kinds of seats where weights or racks decide (arrange). Rings of vnodes are balanced by
 // single tokens (vnode, shift, allocate). What was found is combined, built into
 // a Plan, and verified before it is handed out.
 package balance

@@ -37,9 +37,12 @@ type Record struct {
 	Node    string   `json:"node,omitempty"`
 	Pending []string `json:"pending,omitempty"`
 	Owed    []string `json:"owed,omitempty"`
-	Phase   Phase    `json:"phase,omitempty"`
-	Reason  string   `json:"reason,omitempty"`
-	Work    *Work    `json:"work,omitempty"`
+
+	Paused   bool   `json:"paused,omitempty"`
+	Aborting bool   `json:"aborting,omitempty"`
+	Phase    Phase  `json:"phase,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+	Work     *Work  `json:"work,omitempty"`
 }
 
 // Work is a plan and the ring it was made for.
@@ -49,7 +52,8 @@ type Work struct {
 }
 
 func (s *State) record(k Kind) Record {
-	r := Record{Kind: k, Plan: PlanID(s.plan), Step: s.Step, Pending: slices.Clone(s.Pending), Owed: slices.Clone(s.Owed)}
+	r := Record{Kind: k, Plan: PlanID(s.plan), Step: s.Step, Pending: slices.Clone(s.Pending), Owed: slices.Clone(s.Owed),
+		Paused: s.Paused, Aborting: s.Aborting}
 	if k == KindEnd {
 		r.Phase, r.Reason = s.Phase, s.Reason
 	}
@@ -160,13 +164,12 @@ func Recover(c Config, journal []Record) (State, []Effect, error) {
 	if s.Phase.Over() {
 		return s, nil, nil
 	}
+	if s.Aborting && !s.begun { // else the ring tells first whether that move was done
+		s.Pending = union(s.Pending, s.Owed)
+	}
 	if len(s.Pending) > 0 {
 		s.Phase = Cleaning
 		s, effects := s.again()
-		return s, effects, nil
-	}
-	if s.after == nil {
-		s, effects := s.end(Done, "")
 		return s, effects, nil
 	}
 	s, effects := s.again()
@@ -181,20 +184,14 @@ func (s *State) replay(r *Record) error {
 		}
 	}
 	s.Pending, s.Owed, s.resting = slices.Clone(r.Pending), slices.Clone(r.Owed), s.Step > 0
+	s.Paused, s.Aborting = r.Paused, r.Aborting
 	switch r.Kind {
-	case KindPaused:
-		s.Paused = true
-	case KindResumed:
-		s.Paused = false
-	case KindAborted:
-		s.Aborting, s.Paused = true, false
+	case KindStart:
+		s.begun = true
 	case KindDone:
 		s.Phase = Done
 	case KindEnd:
 		s.Phase, s.Reason = r.Phase, r.Reason
-	}
-	if s.Aborting {
-		s.Pending = union(s.Pending, s.Owed)
 	}
 	return nil
 }

@@ -82,6 +82,7 @@ type State struct {
 	Tries    int
 	Replans  int
 
+	begun     bool // the next step's move was asked for, and may be done
 	cleaning  bool // a cleanup is asked for
 	resting   bool // the delay begins with the next look at the ring
 	notBefore int64
@@ -196,7 +197,7 @@ func (s *State) take(p *balance.Plan, r *balance.Ring) error {
 	if !v.Valid {
 		return fmt.Errorf("%w: %s", errPlan, v.Reason)
 	}
-	s.plan, s.before, s.Step, s.Tries, s.Reason, s.needs = p, r, 0, 0, "", nil
+	s.plan, s.before, s.Step, s.begun, s.Tries, s.Reason, s.needs = p, r, 0, false, 0, "", nil
 	for i := range v.Steps {
 		s.needs = append(s.needs, v.Steps[i].CleanupNeeded)
 	}
@@ -215,7 +216,7 @@ func (s *State) expect() (err error) {
 // pass counts the step at hand as moved.
 func (s *State) pass() error {
 	s.Owed = union(s.Owed, s.needs[s.Step])
-	s.before, s.Step = s.after, s.Step+1
+	s.before, s.Step, s.begun = s.after, s.Step+1, false
 	return s.expect()
 }
 
@@ -341,8 +342,11 @@ func (s State) observed(e Observed) (State, []Effect) {
 
 // check decides whether the next move may begin.
 func (s State) check(e Observed) (State, []Effect) {
-	step := &s.plan.Steps[s.Step]
 	hash := e.Ring.Hash()
+	if s.after == nil {
+		return s.last(e, hash)
+	}
+	step := &s.plan.Steps[s.Step]
 	if hash == s.after.Hash() { // done already: by the one who died, or by hand
 		return s.settle()
 	}
@@ -351,6 +355,9 @@ func (s State) check(e Observed) (State, []Effect) {
 		return s.wait(step.Node + " is moving")
 	}
 	if s.Aborting {
+		if hash != s.before.Hash() {
+			s.owe()
+		}
 		return s.leave()
 	}
 	if under := unready(e.Ring); under != "" {
@@ -372,8 +379,19 @@ func (s State) check(e Observed) (State, []Effect) {
 	case s.now < s.notBefore:
 		return s, []Effect{Wait{s.notBefore}}
 	}
-	s.Phase, s.Reason = Moving, ""
+	s.Phase, s.Reason, s.begun = Moving, "", true
 	return s, []Effect{Write{s.record(KindStart)}, Move{step.N, s.Tries, *step}, Wait{s.now + max(1, s.config.Poll)}}
+}
+
+// last looks whether the ring is as the plan leaves it.
+func (s State) last(e Observed, hash string) (State, []Effect) {
+	if hash == s.before.Hash() {
+		return s.end(Done, "")
+	}
+	if under := unready(e.Ring); under != "" && !s.Aborting {
+		return s.wait(under)
+	}
+	return s.stale(e.Ring)
 }
 
 // unready names a node that is not in order.
@@ -478,12 +496,9 @@ func (s State) cleaned(e Cleaned) (State, []Effect) {
 	return s, append([]Effect{Write{record}}, effects...)
 }
 
-// next goes to the next step.
+// next goes to the next step, or to a last look at the ring.
 func (s State) next() (State, []Effect) {
-	switch {
-	case s.after == nil:
-		return s.end(Done, "")
-	case s.Aborting:
+	if s.Aborting && s.after != nil {
 		return s.end(Aborted, "aborted")
 	}
 	s.Phase, s.resting = Checking, s.Step > 0
@@ -493,6 +508,7 @@ func (s State) next() (State, []Effect) {
 // stale is when the ring is neither what was before the step nor after it.
 func (s State) stale(now *balance.Ring) (State, []Effect) {
 	reason := "the ring is no longer the one that the plan was made for"
+	s.owe()
 	goal := s.plan.Goal
 	limited := goal.MovesMax > 0 || goal.BytesMax != "" // nobody knows what is left of that
 	if !s.config.Replan || limited || s.Replans >= s.config.MaxReplan || s.Aborting {
@@ -504,6 +520,14 @@ func (s State) stale(now *balance.Ring) (State, []Effect) {
 	s.Phase, s.Reason = Replanning, reason
 	s.Replans++
 	return s, []Effect{Replan{remaining(goal, now)}}
+}
+
+// owe counts the cleanup of the step at hand: its move was asked for, and the
+// ring does not tell whether it was done.
+func (s *State) owe() {
+	if s.begun {
+		s.Owed = union(s.Owed, s.needs[s.Step])
+	}
 }
 
 // remaining is a goal without the joins and leaves that are done.
