@@ -2,7 +2,6 @@ package balance
 
 import (
 	"math"
-	"math/big"
 	"slices"
 )
 
@@ -14,102 +13,56 @@ type arrangement struct {
 	moves  int
 }
 
-// arrangedMax is up to how many members all orders are looked at.
-const arrangedMax = 7
-
-// skewedMax is the same where neither weights nor data are even, and every seat
-// of every order is another token.
-const skewedMax = 5
-
 // solveArranged is for circles where it matters who sits in which slot: weights
 // differ, or the racks have to alternate.
 func (p *problem) solveArranged() solution {
 	var all []arrangement
-	complete := false
-	required := p.racks() > 1 && p.c.rack < 0 && (p.goal.Racks == RacksRequire || p.c.mode == ModeReplicated)
-	switch {
-	case len(p.stay) <= arrangedMax && len(p.held) > 0 && (p.even || p.axis.plain || len(p.stay) <= skewedMax):
-		all, complete = p.allArrangements(required)
-	case p.even:
+	if p.even {
 		all = p.periodic()
-	default:
+	} else {
 		all = p.presentOrder()
 	}
+	required := p.racks() > 1 && p.c.rack < 0 && (p.goal.Racks == RacksRequire || p.c.mode == ModeReplicated)
 	if required {
-		least := math.MaxInt
-		for _, a := range all {
-			least = min(least, a.score)
-		}
-		all = slices.DeleteFunc(all, func(a arrangement) bool { return a.score > least })
+		all = fewest(all, func(a *arrangement) int { return a.score })
 	}
 	if p.goal.Objective[0] == ByMoves {
-		least := math.MaxInt
-		for _, a := range all {
-			least = min(least, a.moves)
-		}
-		all = slices.DeleteFunc(all, func(a arrangement) bool { return a.moves > least })
+		all = fewest(all, func(a *arrangement) int { return a.moves })
 	}
-	return p.bestArrangement(all, complete)
+	return p.bestArrangement(all)
 }
 
-// arrangementsMax is how many arrangements that are equal in moves are ordered.
-const arrangementsMax = 3000
-
-func (p *problem) bestArrangement(all []arrangement, complete bool) solution {
-	if len(p.stay) > arrangedMax {
-		slices.SortStableFunc(all, func(a, b arrangement) int { return compareFloat(p.net(&a), p.net(&b)) })
-		all = all[:min(len(all), 4)]
-	}
-	if len(all) > arrangementsMax {
-		all, complete = all[:arrangementsMax], false
-	}
-	var best outcome
-	limit := math.Inf(1)
-	parked := false
+// fewest keeps those of which there is least of something.
+func fewest(all []arrangement, of func(*arrangement) int) []arrangement {
+	least := math.MaxInt
 	for i := range all {
-		o := p.wayTo(&all[i], limit, &parked)
-		if o.found && o.less(&best, p.goal.Objective) {
+		least = min(least, of(&all[i]))
+	}
+	return slices.DeleteFunc(all, func(a arrangement) bool { return of(&a) > least })
+}
+
+// arrangementsMax is how many arrangements are followed, those first that
+// stream least at the least.
+const arrangementsMax = 4
+
+func (p *problem) bestArrangement(all []arrangement) solution {
+	slices.SortStableFunc(all, func(a, b arrangement) int { return compareFloat(p.net(&a), p.net(&b)) })
+	var best outcome
+	for i := range all[:min(len(all), arrangementsMax)] {
+		if o := p.wayTo(&all[i]); o.less(&best, p.goal.Objective) {
 			best = o
 		}
-		if best.found && p.goal.Objective[0] == ByMoves && p.goal.Objective[1] == ByBytes {
-			limit = best.bytes
-		}
 	}
-	s := solution{outcome: best, steps: best.acts, proof: ProofHeuristic, bound0: true}
-	if complete && p.exact && !parked && best.found {
-		s.proof, s.bound, s.bound0 = ProofExhaustive, best.bytes, false
-	}
-	return s
+	return p.solution(best, false)
 }
 
-// wayTo orders the moves to an arrangement: all orders where it is small.
-func (p *problem) wayTo(a *arrangement, limit float64, parked *bool) outcome {
-	kept := make([]int, len(a.at))
-	for i, m := range a.member {
-		kept[i] = -1
-		if m < len(p.held) && p.held[m] == a.at[i] {
-			kept[i] = m
-		}
-	}
-	if len(a.at) <= arrangedMax {
-		if t := p.newTiny(a.at, kept); t != nil && len(t.movers) <= tinyMovers {
-			t.only = make([]int, len(t.movers))
-			for i, m := range t.movers {
-				if m < t.goes {
-					t.only[i] = slices.Index(t.slotOf, t.find(a.at[slices.Index(a.member, m)]))
-				}
-			}
-			if o := t.search(limit); o.found || !math.IsInf(limit, 1) && a.moves == p.plainMoves(a) {
-				return o
-			}
-		}
-	}
+// wayTo orders the moves to an arrangement.
+func (p *problem) wayTo(a *arrangement) outcome {
 	acts := p.actsOf(a)
 	if len(acts) == 0 {
 		return outcome{found: true, score: a.score}
 	}
 	ordered, bytes := p.order(acts, nil, nil)
-	*parked = *parked || len(ordered) > len(acts)
 	return outcome{bytes: bytes, moves: countMoves(ordered), score: a.score, acts: ordered, found: len(ordered) >= len(acts)}
 }
 
@@ -186,56 +139,6 @@ func (p *problem) count(a *arrangement) {
 	}
 }
 
-// allArrangements is every order of the members at every turn that keeps a
-// token's place. Where weights differ, the order makes the slots.
-func (p *problem) allArrangements(required bool) (out []arrangement, complete bool) {
-	n := len(p.stay)
-	var rings [][]Position
-	if p.even {
-		rings, complete = p.rings()
-	} else {
-		complete = p.wholeWeights() && p.goal.Tolerance.rat().Sign() == 0 && p.goal.Slack == 0
-	}
-	perm := make([]int, n)
-	for i := range perm {
-		perm[i] = i
-	}
-	least, fewest := math.MaxInt, math.MaxInt
-	add := func(at []Position) {
-		a := arrangement{at: at, member: perm}
-		p.count(&a)
-		if required && a.score > least || p.goal.Objective[0] == ByMoves && a.score == least && a.moves > fewest {
-			return
-		}
-		if a.score < least {
-			least, fewest = a.score, a.moves
-		}
-		fewest = min(fewest, a.moves)
-		if !required {
-			least = math.MaxInt
-		}
-		a.member, a.at = slices.Clone(perm), slices.Clone(at)
-		out = append(out, a)
-	}
-	permute(perm, 0, func() {
-		if p.even {
-			for _, at := range rings {
-				add(at)
-			}
-			return
-		}
-		for _, h := range p.held {
-			add(p.weighted(perm, h))
-		}
-	})
-	if !p.even {
-		for i := range out {
-			p.sortArrangement(&out[i])
-		}
-	}
-	return out, complete
-}
-
 func permute(perm []int, k int, visit func()) {
 	if k == len(perm) {
 		visit()
@@ -261,46 +164,7 @@ func (p *problem) sortArrangement(a *arrangement) {
 	a.at, a.member = at, member
 }
 
-// weighted is the ring in which members in that order have arcs by weight, the
-// first of them at a place.
-func (p *problem) weighted(order []int, first Position) []Position {
-	total := uint64(0)
-	for _, m := range order {
-		total += p.weight(m)
-	}
-	at := make([]Position, len(order))
-	sum := uint64(0)
-	for i, m := range order {
-		if i > 0 {
-			sum += p.weight(m)
-		}
-		at[i] = first
-		if i > 0 {
-			at[i] = p.axis.back(advance(p.axis.of(first), p.axis.size.fraction(sum, total), p.axis.size))
-		}
-	}
-	return at
-}
-
 func (p *problem) weight(member int) uint64 { return p.m.ring.Nodes[p.stay[member]].Weight.value() }
-
-// wholeWeights tells whether every ideal arc is a whole number of tokens.
-func (p *problem) wholeWeights() bool {
-	if !p.axis.plain {
-		return false
-	}
-	total := new(big.Int)
-	for m := range p.stay {
-		total.Add(total, new(big.Int).SetUint64(p.weight(m)))
-	}
-	for m := range p.stay {
-		arc := new(big.Int).Mul(p.axis.size.big(), new(big.Int).SetUint64(p.weight(m)))
-		if arc.Rem(arc, total).Sign() != 0 {
-			return false
-		}
-	}
-	return true
-}
 
 // presentOrder keeps the order that the members have and turns the weighted
 // ring so that most of them stay.

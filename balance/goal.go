@@ -17,19 +17,17 @@ type Goal struct {
 	Join      []Join   `json:"join"`
 	Leave     []string `json:"leave"`
 
-	Slack       uint64             `json:"slack,omitempty"`            // tokens beside the tolerance
-	Cleanup     string             `json:"cleanup,omitempty"`          // each, needed, deferred
-	Weights     map[string]Decimal `json:"weights,omitempty"`          // over those of the ring
-	MovesMax    int                `json:"max_moves,omitempty"`        // 0: no bound
-	BytesMax    Amount             `json:"max_bytes,omitempty"`        // "": no bound
-	Headroom    Decimal            `json:"headroom,omitempty"`         // part of free disk to leave free
-	Throughput  Amount             `json:"throughput_bytes,omitempty"` // per second, for the ETA
-	Metric      string             `json:"metric,omitempty"`           // bytes, distance
-	Frontier    int                `json:"frontier,omitempty"`         // points of it, besides none and all
-	NodesDown   bool               `json:"allow_unready,omitempty"`    // plan though a node is not UN
-	VnodesMoves bool               `json:"token_moves,omitempty"`      // vnodes: fewest token moves before bytes
-	Exhaustive  bool               `json:"exhaustive,omitempty"`       // larger exhaustive searches
-	For         For                `json:"-"`                          // nil: one after another
+	Slack      uint64             `json:"slack,omitempty"`            // tokens beside the tolerance
+	Cleanup    string             `json:"cleanup,omitempty"`          // each, needed, deferred
+	Weights    map[string]Decimal `json:"weights,omitempty"`          // over those of the ring
+	MovesMax   int                `json:"max_moves,omitempty"`        // 0: no bound
+	BytesMax   Amount             `json:"max_bytes,omitempty"`        // "": no bound
+	Headroom   Decimal            `json:"headroom,omitempty"`         // part of free disk to leave free
+	Throughput Amount             `json:"throughput_bytes,omitempty"` // per second, for the ETA
+	Frontier   int                `json:"frontier,omitempty"`         // points of it, besides none and all
+	NodesDown  bool               `json:"allow_unready,omitempty"`    // plan though a node is not UN
+	Exhaustive bool               `json:"exhaustive,omitempty"`       // search longer for what is surely best
+	For        For                `json:"-"`                          // nil: one after another
 }
 
 // For calls f(0) to f(n-1), maybe at once, and returns when all are done.
@@ -56,9 +54,6 @@ const (
 	CleanupEach     = "each"
 	CleanupNeeded   = "needed"
 	CleanupDeferred = "deferred"
-
-	MetricBytes    = "bytes"
-	MetricDistance = "distance"
 )
 
 // ParseJoin reads id@dc/rack.
@@ -90,7 +85,6 @@ func (g Goal) normal() (Goal, error) {
 		{"mode", &g.Mode, []string{ModeAuto, ModePrimary, ModeRack, ModeReplicated}},
 		{"racks", &g.Racks, []string{RacksTiebreak, RacksRequire, RacksIgnore}},
 		{"cleanup", &g.Cleanup, []string{CleanupEach, CleanupNeeded, CleanupDeferred}},
-		{"metric", &g.Metric, []string{MetricBytes, MetricDistance}},
 	} {
 		if *f.value == "" {
 			*f.value = f.words[0]
@@ -121,14 +115,6 @@ func (g Goal) normal() (Goal, error) {
 	}
 	if g.Leave == nil {
 		g.Leave = []string{}
-	}
-	switch { // nobody shall believe that they were heeded
-	case g.Metric == MetricDistance:
-		return g, fmt.Errorf("balance: goal: metric distance is not supported yet: plans are made by bytes")
-	case g.Exhaustive:
-		return g, fmt.Errorf("balance: goal: exhaustive is not supported yet: small rings are searched so by themselves, and the proof tells")
-	case g.VnodesMoves:
-		return g, fmt.Errorf("balance: goal: token_moves is not supported yet: several tokens a node go by bytes")
 	}
 	if g.MovesMax < 0 || g.Frontier < 0 {
 		return g, fmt.Errorf("balance: goal: max_moves and frontier are not below 0")

@@ -264,14 +264,23 @@ func (w *work) apart(circles []circle, order []int) (out []act, ok bool) {
 
 // planCircles are the circles to plan: those that are judged, but by rack where
 // that is what decides about what is stored.
-func (w *work) planCircles() []circle {
+func (w *work) planCircles() []circle { return w.circlesByRack(false) }
+
+// circlesByRack is planCircles; with even a circle stays whole where its racks
+// are not of the same weight: a node's ideal share is not that of its rack then.
+func (w *work) circlesByRack(even bool) []circle {
 	var out []circle
 	for _, c := range w.circles {
-		racks := map[int32][]int{}
+		racks, weights := map[int32][]int{}, map[int32]uint64{}
 		for _, v := range c.nodes {
 			racks[w.m.rackOf[v]] = append(racks[w.m.rackOf[v]], v)
+			weights[w.m.rackOf[v]] += w.m.ring.Nodes[v].Weight.value()
 		}
-		if c.mode != ModeReplicated || w.m.modeOf(c.domain, len(racks), false) != ModeRack {
+		whole := false
+		for _, sum := range weights {
+			whole = whole || even && sum != weights[w.m.rackOf[c.nodes[0]]]
+		}
+		if whole || c.mode != ModeReplicated || w.m.modeOf(c.domain, len(racks), false) != ModeRack {
 			out = append(out, c)
 			continue
 		}

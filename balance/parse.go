@@ -212,6 +212,15 @@ func (in *keyspaceJSON) keyspace(r *Ring) (k Keyspace, err error) {
 	return k, nil
 }
 
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *Ring) UnmarshalJSON(data []byte) error {
+	parsed, err := Parse(data)
+	if err == nil {
+		*r = *parsed
+	}
+	return err
+}
+
 // MarshalJSON writes the helenus.ring/1 form.
 func (r *Ring) MarshalJSON() ([]byte, error) {
 	out := ringJSON{Schema: RingSchema, Circumference: text(r.Circumference.String()), Min: text(r.Min.String()),

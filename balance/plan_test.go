@@ -181,9 +181,6 @@ func TestBadInput(t *testing.T) {
 		{Goal{Join: []Join{{"g", "", ""}, {"g", "", ""}}}, "shall join twice"},
 		{Goal{Join: []Join{{"g", "", ""}}, Leave: []string{"g"}}, "g shall leave, and is not in the ring"},
 		{Goal{BytesMax: "x"}, "max_bytes"},
-		{Goal{Metric: MetricDistance}, "not supported yet"},
-		{Goal{Exhaustive: true}, "not supported yet"},
-		{Goal{VnodesMoves: true}, "not supported yet"},
 		{Goal{Throughput: "-1"}, "throughput"},
 		{Goal{MovesMax: 1, Join: []Join{{"g", "", ""}, {"h", "", ""}}}, "need more moves or bytes"},
 	} {

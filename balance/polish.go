@@ -2,21 +2,29 @@ package balance
 
 import "slices"
 
-// polisher improves a whole order of moves: a move goes to another place in it,
-// or two moves exchange their targets, as long as that streams less.
+// polisher improves a whole order of moves: a move goes to an earlier place in
+// it, or two moves exchange their targets, as long as that streams less.
 type polisher struct {
-	p     *problem
 	r     *replay
 	d     *domain
-	acts  []act
+	acts  []act // as they were given
+	order []int
+	place []int // by act: where in the order
+	ends  []actEnd
 	reach int     // tokens between moves that do not feel each other
 	least float64 // less is rounding
 }
 
+// actEnd is where a move begins or ends.
+type actEnd struct {
+	at  Position
+	act int
+}
+
 // Bounds of polishing.
 const (
-	polishMax    = 150 // moves
-	polishRounds = 4
+	polishRounds  = 4
+	polishSwapMax = 150 // moves, of which targets are exchanged, too
 )
 
 // polish returns acts in an order that streams no more, and by how much less.
@@ -29,30 +37,65 @@ func (p *problem) polish(acts []act) (out []act, saved float64) {
 		}
 		nodes[a.node] = true
 	}
-	if len(acts) > polishMax {
-		return acts, 0
-	}
-	q := &polisher{p: p, r: p.newLocalReplay(), acts: slices.Clone(acts), reach: 2}
+	q := &polisher{r: p.newLocalReplay(), acts: slices.Clone(acts), place: make([]int, len(acts))}
 	q.d = q.r.domains[p.c.domain]
 	for _, pl := range p.places {
-		q.reach = max(q.reach, 2*pl.factor+2)
+		q.reach = max(q.reach, pl.factor+1)
 		q.least += pl.between(Position{}, Position{}).float() * 1e-9
 	}
-	for range polishRounds {
-		gain := 0.0
-		for j := range q.acts {
-			gain += q.earlier(j)
+	for i := range acts {
+		q.order, q.place[i] = append(q.order, i), i
+	}
+	q.sortEnds()
+	rounds := polishRounds
+	if len(acts) > polishSwapMax {
+		rounds = 1
+	}
+	first, ok := q.total()
+	if !ok {
+		return acts, 0
+	}
+	now := first
+	for range rounds {
+		before := slices.Clone(q.order)
+		for j := range q.order {
+			q.earlier(j)
 		}
-		for j := len(q.acts) - 1; j >= 0; j-- {
-			q.do(back(q.acts[j]))
+		for j := len(q.order) - 1; j >= 0; j-- {
+			q.do(back(q.acts[q.order[j]]))
 		}
-		gain += q.exchange()
-		saved += gain
-		if gain <= 0 {
+		sum, ok := q.total()
+		if !ok || sum > now-q.least {
+			q.setOrder(before)
+			sum = now
+		}
+		if len(acts) <= polishSwapMax {
+			sum -= q.exchange(sum)
+		}
+		if sum > now-q.least {
 			break
 		}
+		now = sum
 	}
-	return q.acts, saved
+	for _, i := range q.order {
+		out = append(out, q.acts[i])
+	}
+	return out, first - now
+}
+
+func (q *polisher) setOrder(order []int) {
+	q.order = order
+	for k, i := range order {
+		q.place[i] = k
+	}
+}
+
+func (q *polisher) sortEnds() {
+	q.ends = q.ends[:0]
+	for i, a := range q.acts {
+		q.ends = append(q.ends, actEnd{a.gone[0], i}, actEnd{a.came[0], i})
+	}
+	slices.SortFunc(q.ends, func(a, b actEnd) int { return a.at.cmp(b.at) })
 }
 
 func back(a act) act { return act{op: a.op, node: a.node, gone: a.came, came: a.gone} }
@@ -67,71 +110,85 @@ func (q *polisher) pair(a, b act) float64 {
 	return sum
 }
 
-// earlier moves act j to where before it is best, and does the acts up to it.
-func (q *polisher) earlier(j int) (gain float64) {
-	y := q.acts[j]
-	sum, to, i := 0.0, j, j
-	for i > 0 {
-		x := q.acts[i-1]
-		if x.gone[0] == y.came[0] || x.came[0] == y.gone[0] {
+// earlier takes the move at place j to where before it is best. All before it are
+// done; then it is done, too. Moves far from it do not feel whether they come
+// before it or after it, and stay as they are.
+func (q *polisher) earlier(j int) {
+	y := q.acts[q.order[j]]
+	sum, gain, to := 0.0, 0.0, j
+	var undone []act
+	for _, i := range q.near(j) {
+		x := q.acts[i]
+		if _, taken := q.d.now.index(x.gone[0]); taken || x.gone[0] == y.came[0] || x.came[0] == y.gone[0] {
 			break
 		}
-		i--
 		q.do(back(x))
-		if q.near(x, y) {
-			sum += q.pair(y, x) - q.pair(x, y)
-		}
+		undone = append(undone, x)
+		sum += q.pair(y, x) - q.pair(x, y)
 		if -sum > gain+q.least {
-			gain, to = -sum, i
+			gain, to = -sum, q.place[i]
 		}
 	}
 	if to < j {
-		copy(q.acts[to+1:j+1], q.acts[to:j])
-		q.acts[to] = y
+		i := q.order[j]
+		copy(q.order[to+1:j+1], q.order[to:j])
+		q.order[to] = i
+		for k := to; k <= j; k++ {
+			q.place[q.order[k]] = k
+		}
 	}
-	for _, a := range q.acts[i : j+1] {
-		q.do(a)
+	for _, x := range slices.Backward(undone) {
+		q.do(x)
 	}
-	return gain
+	q.do(y)
 }
 
-// near tells whether two moves begin or end so near that one may change what
-// the other streams.
-func (q *polisher) near(a, b act) bool {
+// near lists the moves before place j that begin or end so near that one may
+// change what the other streams, the last first.
+func (q *polisher) near(j int) (out []int) {
+	y := q.acts[q.order[j]]
 	n := len(q.d.now.pos)
-	for _, x := range [][]Position{a.gone, a.came} {
-		i, _ := q.d.now.index(x[0])
-		for _, y := range [][]Position{b.gone, b.came} {
-			k, _ := q.d.now.index(y[0])
-			if d := (i - k + n) % n; min(d, n-d) <= q.reach {
-				return true
+	for _, p := range []Position{y.gone[0], y.came[0]} {
+		at, _ := q.d.now.index(p)
+		span := min(q.reach, (n-1)/2)
+		first, last := q.d.now.pos[(at-span-1+2*n)%n], q.d.now.pos[(at+span)%n]
+		width := after(first, last, q.r.m.size)
+		from, _ := slices.BinarySearchFunc(q.ends, first, func(e actEnd, p Position) int { return e.at.cmp(p) })
+		for k := range q.ends {
+			e := q.ends[(from+k)%len(q.ends)]
+			if width.less(after(first, e.at, q.r.m.size)) {
+				break
+			}
+			if q.place[e.act] < j {
+				out = append(out, e.act)
 			}
 		}
 	}
-	return false
+	slices.SortFunc(out, func(a, b int) int { return q.place[b] - q.place[a] })
+	return slices.Compact(out)
 }
 
-// total is what all acts stream; false if a target is taken at its time.
+// total is what all moves stream; false if a target is taken at its time.
 func (q *polisher) total() (sum float64, ok bool) {
 	ok = true
 	done := 0
-	for _, a := range q.acts {
-		if _, taken := q.d.now.index(a.came[0]); taken {
+	for _, i := range q.order {
+		if _, taken := q.d.now.index(q.acts[i].came[0]); taken {
 			ok = false
 			break
 		}
-		sum += q.do(a)
+		sum += q.do(q.acts[i])
 		done++
 	}
 	for ; done > 0; done-- {
-		q.do(back(q.acts[done-1]))
+		q.do(back(q.acts[q.order[done-1]]))
 	}
 	return sum, ok
 }
 
-// exchange swaps targets of moves that go to neighbouring places.
-func (q *polisher) exchange() (gain float64) {
-	now, _ := q.total()
+// exchange swaps targets of moves that go to neighbouring places; now is what
+// all stream.
+func (q *polisher) exchange(now float64) (gain float64) {
 	byEnd := make([]int, len(q.acts))
 	for i := range byEnd {
 		byEnd[i] = i
@@ -144,13 +201,13 @@ func (q *polisher) exchange() (gain float64) {
 				continue
 			}
 			a.came, b.came = b.came, a.came
-			if sum, ok := q.total(); ok && sum < now-q.least {
-				gain += now - sum
-				now = sum
+			if sum, ok := q.total(); ok && sum < now-gain-q.least {
+				gain = now - sum
 				continue
 			}
 			a.came, b.came = b.came, a.came
 		}
 	}
+	q.sortEnds()
 	return gain
 }

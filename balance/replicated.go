@@ -10,22 +10,11 @@ import (
 // divisor of the nodes and the factors that holds exactly when arcs repeat with
 // period g: the ring is g even rings, each turned as it likes.
 func (p *problem) solveReplicated() (solution, bool) {
-	n := len(p.stay)
-	g := n
-	for _, pl := range p.places {
-		if pl.factor < n { // else every node holds it all
-			g = gcd(g, pl.factor)
-		}
-	}
-	if !p.slotsDecide() || g == 1 || n == 0 || !p.axis.plain {
+	g := p.period()
+	if g < 2 || !p.axis.plain {
 		return solution{}, false
 	}
-	rings, complete := p.interleaved(g)
-	if n <= tinyMovers+1 {
-		if s, ok := p.searchRings(rings, complete && len(p.leave) == 0); ok {
-			return s, true
-		}
-	}
+	rings, _ := p.interleaved(g)
 	was := p.intervalsOf(p.held)
 	best := solution{proof: ProofHeuristic, bound0: true}
 	for _, at := range rings[:min(len(rings), 16)] {
@@ -39,12 +28,30 @@ func (p *problem) solveReplicated() (solution, bool) {
 	return best, best.found
 }
 
+// period is of how many even rings a ring may be made where slots decide about
+// what is stored; 0 where they do not.
+func (p *problem) period() int {
+	g := len(p.stay)
+	for _, pl := range p.places {
+		if pl.factor < len(p.stay) { // else every node holds it all
+			g = gcd(g, pl.factor)
+		}
+	}
+	if !p.slotsDecide() {
+		return 0
+	}
+	return g
+}
+
 func gcd(a, b int) int {
 	for b != 0 {
 		a, b = b, a%b
 	}
 	return a
 }
+
+// interleavedMax bounds the rings that are listed.
+const interleavedMax = 6000
 
 // interleaved lists rings of g even rings that keep the most tokens; complete
 // tells that they are all of those.
@@ -81,7 +88,7 @@ func (p *problem) interleaved(g int) (out [][]Position, complete bool) {
 	var chosen []Position
 	var pick func(from, kept int)
 	pick = func(from, kept int) {
-		if len(out) >= tinyRings {
+		if len(out) >= interleavedMax {
 			complete = false
 			return
 		}

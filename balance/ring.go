@@ -14,9 +14,9 @@
 // Inside, a model is a ring in numbers (model, layout, position), a replay does
 // steps to it and counts exactly, and Verify judges by it alone. MakePlan (make)
 // splits the ring into circles, sets each as a problem, and has it solved (solve):
-// small ones by exhaustive search (tiny), others by the tokens that may stay
-// (chain), who goes where (assign, align) and in which order (order); by kinds of
-// seats where weights or racks decide (arrange). Rings of vnodes are balanced by
+// small ones by exhaustive search (small, guess), others by the tokens that may
+// stay (chain), who goes where (assign, align) and in which order (order); by
+// kinds of seats where weights or racks decide (arrange). Rings of vnodes are balanced by
 // single tokens (vnode, shift, allocate). What was found is combined, built into
 // a Plan, and verified before it is handed out.
 package balance
@@ -153,13 +153,17 @@ func (r *Ring) FormatToken(p Position) string {
 	return n.Add(n, r.Min).String()
 }
 
-// Hash names what a plan depends on: the ring, its nodes' places and tokens,
-// the replication. A plan whose hash differs from the ring's is stale.
+// Hash names what a plan depends on: the ring, the places and tokens of nodes
+// that have some, the replication. A plan whose hash differs from the ring's is
+// stale.
 func (r *Ring) Hash() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s %s %s\n", r.Partitioner, r.Min, r.Circumference)
 	for _, i := range r.byID() {
 		n := &r.Nodes[i]
+		if len(n.Tokens) == 0 {
+			continue // it may be on its way in
+		}
 		fmt.Fprintf(h, "node %q %q %q", n.ID, n.DC, n.Rack)
 		for _, t := range slices.SortedFunc(slices.Values(n.Tokens), Position.cmp) {
 			fmt.Fprintf(h, " %x.%x", t.hi, t.lo)

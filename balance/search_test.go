@@ -1,178 +1,16 @@
 package balance
 
 import (
-	"container/heap"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
-	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 )
-
-// wander is the plain solver: it walks all states of a small ring, any node to
-// any free token at any time, and knows nothing of slots, rotations or keepers.
-type wander struct {
-	s      *slow
-	plan   *Plan
-	leaves map[string]bool
-	held   map[string][][]uint32
-}
-
-type wanderCost struct{ moves, bytes int }
-
-type wanderItem struct {
-	cost wanderCost
-	key  string
-}
-
-type wanderHeap struct {
-	items      []wanderItem
-	bytesFirst bool
-}
-
-func (h *wanderHeap) Len() int           { return len(h.items) }
-func (h *wanderHeap) Swap(i, j int)      { h.items[i], h.items[j] = h.items[j], h.items[i] }
-func (h *wanderHeap) Push(x any)         { h.items = append(h.items, x.(wanderItem)) }
-func (h *wanderHeap) Less(i, j int) bool { return h.less(h.items[i].cost, h.items[j].cost) }
-func (h *wanderHeap) Pop() any {
-	x := h.items[len(h.items)-1]
-	h.items = h.items[:len(h.items)-1]
-	return x
-}
-
-func (h *wanderHeap) less(a, b wanderCost) bool {
-	if h.bytesFirst {
-		return a.bytes < b.bytes || a.bytes == b.bytes && a.moves < b.moves
-	}
-	return a.moves < b.moves || a.moves == b.moves && a.bytes < b.bytes
-}
-
-// key is one byte per node: its token, 255 before it joins, 254 once it left.
-func (w *wander) set(key string) {
-	for i := range w.s.nodes {
-		w.s.nodes[i].tokens = nil
-		if key[i] < 200 {
-			w.s.nodes[i].tokens = []int{int(key[i])}
-		}
-	}
-}
-
-func (w *wander) holders(key string) [][]uint32 {
-	if h, ok := w.held[key]; ok {
-		return h
-	}
-	w.set(key)
-	var out [][]uint32
-	for _, at := range w.s.holders() {
-		masks := make([]uint32, w.s.size)
-		for p, ids := range at {
-			for _, id := range ids {
-				masks[p] |= 1 << slices.IndexFunc(w.s.nodes, func(n slowNode) bool { return n.id == id })
-			}
-		}
-		out = append(out, masks)
-	}
-	w.held[key] = out
-	return out
-}
-
-func (w *wander) cost(a, b string) (sum int) {
-	before, after := w.holders(a), w.holders(b)
-	for k, space := range w.s.spaces {
-		for p, weight := range space.weight {
-			sum += weight * bits.OnesCount32(after[k][p]&^before[k][p])
-		}
-	}
-	return sum
-}
-
-// best walks from the ring as it is; ok is false if no state is balanced.
-func (w *wander) best() (moves, bytes, score int, ok bool) {
-	start := ""
-	for _, n := range w.s.nodes {
-		if len(n.tokens) == 0 {
-			start += "\xff"
-		} else {
-			start += string([]byte{byte(n.tokens[0])})
-		}
-	}
-	goal := w.plan.Goal
-	h := &wanderHeap{bytesFirst: goal.Objective[0] == ByBytes}
-	dist := map[string]wanderCost{start: {}}
-	heap.Push(h, wanderItem{wanderCost{}, start})
-	var end wanderCost
-	for h.Len() > 0 {
-		it := heap.Pop(h).(wanderItem)
-		if dist[it.key] != it.cost {
-			continue
-		}
-		if ok && goal.Racks != RacksRequire && h.less(end, it.cost) {
-			break // all that may tie is seen
-		}
-		if w.there(it.key) {
-			w.set(it.key)
-			sc := w.s.score()
-			if goal.Racks == RacksIgnore {
-				sc = 0
-			}
-			better := !ok || h.less(it.cost, end) || it.cost == end && sc < score
-			if goal.Racks == RacksRequire {
-				better = !ok || sc < score || sc == score && h.less(it.cost, end)
-			}
-			if better {
-				end, score, ok = it.cost, sc, true
-			}
-		}
-		w.neighbours(it, func(key string, moved int) {
-			c := wanderCost{it.cost.moves + moved, it.cost.bytes + w.cost(it.key, key)}
-			if old, seen := dist[key]; !seen || h.less(c, old) {
-				dist[key] = c
-				heap.Push(h, wanderItem{c, key})
-			}
-		})
-	}
-	return end.moves, end.bytes, score, ok
-}
-
-func (w *wander) there(key string) bool {
-	for i, n := range w.s.nodes {
-		if key[i] == 255 || key[i] < 200 && w.leaves[n.id] {
-			return false
-		}
-	}
-	w.set(key)
-	return w.s.balanced(w.plan.Goal)
-}
-
-func (w *wander) neighbours(it wanderItem, visit func(key string, moved int)) {
-	for i, n := range w.s.nodes {
-		k := []byte(it.key)
-		if k[i] == 254 {
-			continue
-		}
-		if w.leaves[n.id] {
-			w.set(it.key)
-			if w.s.leavable(w.s.find(n.id)) == "" {
-				k[i] = 254
-				visit(string(k), 0)
-			}
-			continue
-		}
-		moved := 1
-		if k[i] == 255 {
-			moved = 0
-		}
-		for to := range w.s.size {
-			if !slices.Contains([]byte(it.key), byte(to)) {
-				k[i] = byte(to)
-				visit(string(k), moved)
-			}
-		}
-	}
-}
 
 // smallRing is one datacenter of single tokens.
 func smallRing(rnd *rand.Rand, n, size int) *Ring {
@@ -207,75 +45,92 @@ func perRack(r *Ring) {
 	}
 }
 
-func randomGoal(rnd *rand.Rand, r *Ring) Goal {
+func randomGoal(rnd *rand.Rand) Goal {
 	g := Goal{Mode: []string{ModePrimary, ModeRack, ModeReplicated}[rnd.IntN(3)]}
-	if g.Mode == ModeRack {
-		perRack(r)
-	}
 	g.Racks = []string{RacksTiebreak, RacksIgnore, RacksTiebreak, RacksRequire}[rnd.IntN(4)]
-	if rnd.IntN(4) == 0 && g.Racks != RacksRequire {
+	switch rnd.IntN(6) {
+	case 0:
 		g.Objective = []string{ByBytes, ByMoves, ByRack}
+	case 1:
+		g.Objective = []string{ByMoves, ByRack, ByBytes}
 	}
 	return g
 }
 
-// TestPlanAgainstWander compares plans with the plain solver.
-func TestPlanAgainstWander(t *testing.T) {
-	kinds := map[string]int{}
-	for seed := range count(t, "BALANCE_WANDER", 60) {
-		rnd := rand.New(rand.NewPCG(uint64(seed), 2))
-		n := 2 + rnd.IntN(3)
-		r := smallRing(rnd, n, []int{8, 9, 10, 12}[rnd.IntN(4)])
-		g := randomGoal(rnd, r)
-		switch rnd.IntN(5) {
-		case 0:
-			g.Join = []Join{{r.Nodes[n-1].ID, "d", r.Nodes[n-1].Rack}}
-			r.Nodes = r.Nodes[:n-1]
-		case 1:
-			g.Leave = []string{r.Nodes[n-1].ID}
-		}
-		compareWander(t, seed, r, g, kinds)
+// walkSize is how many tokens the plain solver can walk in moderate time.
+func walkSize(rnd *rand.Rand, g Goal, n int) int {
+	sizes := []int{12, 14, 15, 18, 20, 21}
+	switch {
+	case len(g.Objective) > 0 && g.Objective[0] == ByBytes:
+		return []int{8, 9, 10, 12, 12, 10, 9, 8}[n]
+	case g.Mode == ModeReplicated || g.Racks == RacksRequire || n > 5 && g.Tolerance != "":
+		sizes = []int{10, 12, 14}
 	}
-	t.Log(kinds)
+	return sizes[rnd.IntN(len(sizes))]
 }
 
-// TestPlanAgainstWanderMixed is the same with weights, tolerance, data that is
-// not even, two datacenters, joins and leaves at once.
-func TestPlanAgainstWanderMixed(t *testing.T) {
-	kinds := map[string]int{}
-	for seed := range count(t, "BALANCE_WANDER", 60) {
-		rnd := rand.New(rand.NewPCG(uint64(seed), 8))
-		n := 2 + rnd.IntN(3)
-		r := smallRing(rnd, n, []int{8, 9, 10, 12}[rnd.IntN(4)])
-		g := randomGoal(rnd, r)
-		g.Tolerance = []Decimal{"0", "0.2", "0.4"}[rnd.IntN(3)]
-		if rnd.IntN(2) == 0 {
-			r.Nodes[0].Weight *= 2
-		}
-		if rnd.IntN(3) == 0 && n > 2 {
-			for i := range r.Nodes {
-				r.Nodes[i].DC = []string{"d", "e"}[i%2]
-			}
-			for i := range r.Keyspaces {
-				r.Keyspaces[i].Strategy, r.Keyspaces[i].RF, r.Keyspaces[i].DCs = network, 0, map[string]int{"d": 1, "e": 1}
-			}
-		}
-		if rnd.IntN(4) == 0 {
-			r.Keyspaces[0].Density = []Density{{At(2), "2"}, {At(5), "1"}}
-		}
-		if rnd.IntN(3) == 0 {
-			g.Join = []Join{{r.Nodes[n-1].ID, r.Nodes[n-1].DC, r.Nodes[n-1].Rack}}
-			r.Nodes = r.Nodes[:n-1]
-		}
-		if len(r.Nodes) > 1 && rnd.IntN(3) == 0 {
-			g.Leave = []string{r.Nodes[0].ID}
-		}
-		compareWander(t, seed, r, g, kinds)
+// randomCase is a small ring and a goal. Mixed ones have all there may be:
+// weights, tolerance, uneven data, two datacenters, joins and leaves.
+func randomCase(rnd *rand.Rand, most int) (r *Ring, g Goal) {
+	n, mixed := 2+rnd.IntN(most-1), rnd.IntN(2) == 0
+	g = randomGoal(rnd)
+	if mixed {
+		g.Tolerance = []Decimal{"", "0.2", "0.4"}[rnd.IntN(3)]
 	}
-	t.Log(kinds)
+	r = smallRing(rnd, n, walkSize(rnd, g, n))
+	if mixed {
+		mix(rnd, r)
+	}
+	if g.Mode == ModeRack && r.Nodes[n-1].DC == "d" {
+		perRack(r)
+	}
+	if rnd.IntN(4) == 0 {
+		g.Join = []Join{{r.Nodes[n-1].ID, r.Nodes[n-1].DC, r.Nodes[n-1].Rack}}
+		r.Nodes = r.Nodes[:n-1]
+	}
+	if len(r.Nodes) > 1 && rnd.IntN(4) == 0 {
+		g.Leave = []string{r.Nodes[0].ID}
+	}
+	return r, g
 }
 
-func compareWander(t *testing.T, seed int, r *Ring, g Goal, kinds map[string]int) {
+func mix(rnd *rand.Rand, r *Ring) {
+	if rnd.IntN(2) == 0 {
+		r.Nodes[0].Weight *= 2
+	}
+	if n := len(r.Nodes); rnd.IntN(3) == 0 && n > 2 {
+		for i := range r.Nodes {
+			r.Nodes[i].DC = []string{"d", "e"}[i%2]
+		}
+		for i := range r.Keyspaces {
+			r.Keyspaces[i].Strategy, r.Keyspaces[i].RF, r.Keyspaces[i].DCs = network, 0, map[string]int{"d": 1 + rnd.IntN(2), "e": 1}
+		}
+	}
+	if rnd.IntN(4) == 0 {
+		r.Keyspaces[0].Density = []Density{{At(2), "2"}, {At(5), "1"}}
+	}
+}
+
+// TestPlanAgainstWalk compares plans of up to seven nodes with the plain solver.
+func TestPlanAgainstWalk(t *testing.T) {
+	kinds := map[string]int{}
+	most := count(t, "BALANCE_WALK_NODES", 5)
+	for seed := range count(t, "BALANCE_WALK", 120) {
+		seed += count(t, "BALANCE_WALK_FROM", 0)
+		r, g := randomCase(rand.New(rand.NewPCG(uint64(seed), 2)), most)
+		compareWalk(t, seed, r, g, kinds)
+	}
+	for _, k := range slices.Sorted(maps.Keys(kinds)) {
+		t.Log(kinds[k], k)
+	}
+}
+
+// beside tells that circles want the same tokens, and the plan gives way.
+func beside(p *Plan) bool {
+	return strings.Contains(strings.Join(p.Warnings, " "), "tokens beside")
+}
+
+func compareWalk(t *testing.T, seed int, r *Ring, g Goal, kinds map[string]int) {
 	t.Helper()
 	goal, err := g.normal()
 	if err != nil {
@@ -285,33 +140,131 @@ func compareWander(t *testing.T, seed int, r *Ring, g Goal, kinds map[string]int
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wander{s: slowOf(t, members), plan: &Plan{Goal: goal}, held: map[string][][]uint32{}, leaves: map[string]bool{}}
-	for _, id := range g.Leave {
-		w.leaves[id] = true
-	}
-	moves, bytes, score, ok := w.best()
+	best, ok := newWalker(slowOf(t, members), goal).best()
 	text, _ := json.Marshal(r)
 	gtext, _ := json.Marshal(goal)
 	p, err := MakePlan(r, g)
-	what := goal.Mode + " " + goal.Racks
-	if err != nil {
-		if ok {
-			t.Errorf("seed %d: no plan (%v), there is one of %d moves, %d bytes\n%s\n%s", seed, err, moves, bytes, text, gtext)
-		}
+	what := fmt.Sprintf("%s %d", goal.Mode, len(members.Nodes))
+	switch {
+	case err != nil && ok:
+		t.Errorf("seed %d: no plan (%v), there is one: %+v\n%s\n%s", seed, err, best, text, gtext)
+		return
+	case err != nil:
 		kinds[what+" impossible"]++
 		return
+	case beside(p) && (!ok || p.Summary.Moves < best.moves):
+		kinds[what+" a token beside"]++ // rather than more moves, or none
+		return
 	}
-	got := fmt.Sprint(p.Summary.Moves, " ", p.Summary.Bytes, " ", p.Summary.RackScore)
+	got := walkResult{p.Summary.Moves, int(p.Summary.Bytes.Float()), p.Summary.RackScore}
 	if goal.Racks == RacksIgnore {
-		got = fmt.Sprint(p.Summary.Moves, " ", p.Summary.Bytes, " 0")
+		got.score = 0
 	}
-	if want := fmt.Sprint(moves, " ", bytes, " ", score); got != want {
-		if p.Summary.Proof == ProofHeuristic && goal.Objective[0] == ByBytes {
-			kinds[what+" by bytes, heuristic and worse"]++ // too many ways to look at all
-			return
-		}
-		t.Errorf("seed %d: plan %s (%s), exhaustive %s\n%s\n%s", seed, got, p.Summary.Proof, want, text, gtext)
+	if !ok || got != best {
+		t.Errorf("seed %d: plan %+v (%s), exhaustive %+v %v\n%s\n%s", seed, got, p.Summary.Proof, best, ok, text, gtext)
 		return
 	}
 	kinds[what+" "+p.Summary.Proof]++
+}
+
+// TestWalkerAgainstSlow holds the plain solver's view of a ring to the plain
+// evaluator's.
+func TestWalkerAgainstSlow(t *testing.T) {
+	for seed := range 300 {
+		rnd := rand.New(rand.NewPCG(uint64(seed), 11))
+		r, g := randomCase(rnd, 7)
+		g.Join, g.Leave = nil, nil
+		if g.Tolerance == "" {
+			g.Tolerance = "0"
+		}
+		s := slowOf(t, r)
+		w := newWalker(s, g)
+		h, want := w.replicas(w.from), s.holders()
+		for k := range s.spaces {
+			for p := range s.size {
+				for v, n := range s.nodes {
+					if h[k*len(s.nodes)+v]>>p&1 == 1 != slices.Contains(want[k][p], n.id) {
+						t.Fatalf("seed %d: keyspace %d, token %d, node %d", seed, k, p, v)
+					}
+				}
+			}
+		}
+		all := true
+		for _, group := range w.apart() {
+			all = all && w.balanced(group, w.endOf(w.from))
+		}
+		if all != s.balanced(g) {
+			t.Fatalf("seed %d: balanced: %v", seed, all)
+		}
+	}
+}
+
+// scaled is a ring of larger numbers. Where all arcs are whole numbers its best
+// plan is the same, so many times as large.
+func scaled(r *Ring, times uint64) *Ring {
+	out := r.Clone()
+	out.Circumference = r.size().times(times).big()
+	for i := range out.Nodes {
+		out.Nodes[i].Tokens[0] = out.Nodes[i].Tokens[0].times(times)
+	}
+	return out
+}
+
+// wholeArcs tells that every circle divides the ring.
+func wholeArcs(r *Ring, mode string) bool {
+	racks := map[string]uint64{}
+	for i := range r.Nodes {
+		if mode == ModeRack {
+			racks[r.Nodes[i].Rack]++
+		} else {
+			racks[""]++
+		}
+	}
+	for _, n := range racks {
+		if r.size().lo%n != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// TestPlanScaled plans rings whose arcs are whole also many times as large,
+// where not every token can be looked at: the plan is the same.
+func TestPlanScaled(t *testing.T) {
+	compared := 0
+	for seed := range count(t, "BALANCE_SCALED", 60) {
+		rnd := rand.New(rand.NewPCG(uint64(seed), 3))
+		n := 3 + rnd.IntN(5)
+		r := smallRing(rnd, n, []int{12, 15, 18, 20, 21, 24}[rnd.IntN(6)])
+		g := Goal{Mode: ModePrimary}
+		if rnd.IntN(2) == 0 && r.Nodes[1].Rack != "r0" {
+			g.Mode = ModeRack
+			perRack(r)
+		}
+		if !wholeArcs(r, g.Mode) {
+			continue
+		}
+		p, err := MakePlan(r, g)
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		compared++
+		for _, times := range []uint64{25, 1000, 1 << 59} {
+			got, err := MakePlan(scaled(r, times), g)
+			if err != nil {
+				t.Errorf("seed %d: %d times: %v", seed, times, err)
+				continue
+			}
+			if beside(got) && got.Summary.Moves <= p.Summary.Moves {
+				continue // two racks want a token: on the small ring that is another plan
+			}
+			want := p.Summary.Bytes.Float() * float64(times)
+			if got.Summary.Moves != p.Summary.Moves || !near(got.Summary.Bytes.Float(), want) || got.Summary.RackScore != p.Summary.RackScore {
+				text, _ := json.Marshal(r)
+				t.Errorf("seed %d: %d times: %d moves, %s bytes, score %d, %s; not %d, %.0f, %d: %s", seed, times, got.Summary.Moves, got.Summary.Bytes,
+					got.Summary.RackScore, got.Summary.Proof, p.Summary.Moves, want, p.Summary.RackScore, text)
+			}
+		}
+	}
+	t.Log(compared)
 }

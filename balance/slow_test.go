@@ -295,81 +295,88 @@ func (s *slow) score() (score int) {
 
 // balanced counts the points of each node in the sense of the goal.
 func (s *slow) balanced(g Goal) bool {
-	groups := map[string][]*slowNode{}
-	simple, network := 0, 0
-	for _, space := range s.spaces {
-		if _, ok := space.strategy.(ring.Simple); ok {
-			simple++
-		} else {
-			network++
-		}
-	}
-	dcs := map[string]bool{}
+	groups := map[string][]int{}
 	for i := range s.nodes {
-		dcs[s.nodes[i].dc] = true
-	}
-	for i := range s.nodes {
-		n := &s.nodes[i]
-		key := n.dc
-		if simple > 0 && network == 0 && len(dcs) > 1 {
-			key = ""
-		}
-		if g.Mode == ModeRack {
-			key += "/" + n.dc + "/" + n.rack
-		}
-		if len(n.tokens) > 0 {
-			groups[key] = append(groups[key], n)
+		if n := &s.nodes[i]; len(n.tokens) > 0 {
+			groups[s.groupOf(g, n)] = append(groups[s.groupOf(g, n)], i)
 		}
 	}
 	held := s.holders()
 	for _, group := range groups {
-		if !s.groupBalanced(g, group, held) {
+		if !s.even(g, group, func(k, v int) (sum int) {
+			for p := range s.size {
+				switch {
+				case k >= 0 && g.Mode == ModeReplicated:
+					if slices.Contains(held[k][p], s.nodes[v].id) {
+						sum += s.spaces[k].weight[p]
+					}
+				case s.nearest(group, p) != v:
+				case k < 0:
+					sum++
+				default:
+					sum += s.spaces[k].weight[p]
+				}
+			}
+			return sum
+		}) {
 			return false
 		}
 	}
 	return true
 }
 
-func (s *slow) groupBalanced(g Goal, group []*slowNode, held []map[int][]string) bool {
-	own := map[string]int{}
+// groupOf names the nodes that balance among themselves, n with them.
+func (s *slow) groupOf(g Goal, n *slowNode) string {
+	network := false
+	for _, space := range s.spaces {
+		_, ok := space.strategy.(ring.Simple)
+		network = network || !ok
+	}
+	key := n.dc
+	if len(s.spaces) > 0 && !network && slices.ContainsFunc(s.nodes, func(o slowNode) bool { return o.dc != n.dc }) {
+		key = ""
+	}
+	if g.Mode == ModeRack {
+		key += "/" + n.dc + "/" + n.rack
+	}
+	return key
+}
+
+// even judges a group by what its nodes own of each keyspace; of keyspace -1 in
+// points.
+func (s *slow) even(g Goal, group []int, share func(space, node int) int) bool {
+	dc := s.nodes[group[0]].dc
+	own := make([]int, len(group))
 	total, weights, unit, stored, uniform := 0, 0, 0, false, true
+	add := func(k, times int) {
+		for i, v := range group {
+			n := share(k, v) * times
+			own[i] += n
+			total += n
+		}
+	}
 	for k, space := range s.spaces {
-		if _, ok := space.strategy.(ring.Simple); !ok && space.strategy.FactorIn(helenus.Datacenter(group[0].dc)) == 0 {
+		if _, ok := space.strategy.(ring.Simple); !ok && s.factorOf(space, dc) == 0 {
 			continue
 		}
 		stored = true
-		if g.Mode != ModeReplicated || s.factorOf(space, group[0].dc) < len(group) {
+		if g.Mode != ModeReplicated || s.factorOf(space, dc) < len(group) {
 			unit += slices.Max(space.weight)
 		}
 		uniform = uniform && slices.Max(space.weight) == slices.Min(space.weight)
-		for p := range s.size {
-			if g.Mode == ModeReplicated {
-				for _, n := range group {
-					if slices.Contains(held[k][p], n.id) {
-						own[n.id] += space.weight[p]
-						total += space.weight[p]
-					}
-				}
-				continue
-			}
-			own[s.nearest(group, p).id] += space.weight[p]
-			total += space.weight[p]
-		}
+		add(k, 1)
 	}
 	if !stored && g.Mode == ModeReplicated {
 		return true // nothing is stored there
 	}
 	if !stored { // no keyspace there: tokens
 		unit = s.weightMax()
-		for p := range s.size {
-			own[s.nearest(group, p).id] += unit
-			total += unit
-		}
+		add(-1, unit)
 	}
 	even := true
-	for _, n := range group {
-		weights += n.weight
-		even = even && n.weight == group[0].weight
+	for _, v := range group {
+		weights += s.nodes[v].weight
+		even = even && s.nodes[v].weight == s.nodes[group[0]].weight
 	}
 	if g.Mode == ModeReplicated && even && uniform && s.size%len(group) == 0 {
 		unit = 0 // whole tokens
@@ -377,13 +384,12 @@ func (s *slow) groupBalanced(g Goal, group []*slowNode, held []map[int][]string)
 		unit = max(unit, 1)
 	}
 	tol := g.Tolerance.rat()
-	for _, n := range group {
-		off := big.NewRat(int64(own[n.id]*weights-total*n.weight), 1)
-		off.Abs(off)
-		if off.Sign() == 0 || off.Cmp(big.NewRat(int64(unit*weights), 1)) < 0 {
-			continue
-		}
-		if off.Cmp(new(big.Rat).Mul(tol, big.NewRat(int64(total*n.weight), 1))) > 0 {
+	num, den := int(tol.Num().Int64()), int(tol.Denom().Int64())
+	for i, v := range group {
+		weight := s.nodes[v].weight
+		off := own[i]*weights - total*weight
+		off = max(off, -off)
+		if off != 0 && off >= unit*weights && off*den > num*total*weight {
 			return false
 		}
 	}
@@ -401,12 +407,12 @@ func (s *slow) weightMax() (w int) {
 	return w
 }
 
-func (s *slow) nearest(group []*slowNode, p int) (best *slowNode) {
+func (s *slow) nearest(group []int, p int) (best int) {
 	least := 1 << 30
-	for _, n := range group {
-		for _, t := range n.tokens {
+	for _, v := range group {
+		for _, t := range s.nodes[v].tokens {
 			if d := (t - p + s.size) % s.size; d < least {
-				least, best = d, n
+				least, best = d, v
 			}
 		}
 	}

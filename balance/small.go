@@ -5,16 +5,20 @@ import (
 	"slices"
 )
 
-// small searches a small ring as a whole, all its circles together: every
-// balanced end (shape), and to each every assignment and order of moves, best
-// first by what is streamed and what must still be. Tokens that circles want
-// both, and nodes that wait for each other, are part of the search.
+// small searches a small ring as a whole, all its circles together, or one
+// circle of a larger one: every balanced end (shape), and to each every
+// assignment and order of moves, best first by what is streamed and what must
+// still be. Tokens that circles want both, and nodes that wait for each other,
+// are part of the search.
 type small struct {
-	w        *work
+	m        *model
+	goal     *Goal
+	places   []*place
 	probs    []*problem
-	node     []int      // by member: of the model
-	at       []Position // by member; joiners hold none
-	class    []int      // by member: who may sit in the same seat; -1: leaves
+	blocked  map[Position]bool // held for good by others
+	node     []int             // by member: of the model
+	at       []Position        // by member; joiners hold none
+	class    []int             // by member: who may sit in the same seat; -1: leaves
 	classes  []smallClass
 	joins    uint32 // members
 	leaves   uint32
@@ -38,14 +42,17 @@ type smallClass struct {
 
 // Bounds of the search; what is larger is for the heuristics.
 const (
-	smallMembers   = 12
-	smallTokens    = 64 // all places of a ring that has no more are looked at
-	smallShapes    = 10000
-	smallStates    = 100000
-	tinyShapes     = 60000
-	tinyStates     = 2000000 // the same on a ring of few tokens, where nodes may wait anywhere
-	smallPositions = 64      // that a search may use: a word of bits
-	smallDetours   = 2       // moves above the fewest that are tried
+	smallMembers    = 12
+	circleMembers   = 8     // of one circle among others
+	circleStates    = 20000 // the same
+	smallTokens     = 64    // all places of a ring that has no more are looked at
+	smallShapes     = 10000
+	smallStates     = 100000
+	tinyShapes      = 60000
+	tinyStates      = 2000000 // the same on a ring of few tokens, where nodes may wait anywhere
+	smallPositions  = 64      // that a search may use: a word of bits
+	exhaustiveTimes = 50      // how much more is looked at where that is the goal
+	smallDetours    = 2       // moves above the fewest that are tried
 )
 
 // shape is an end: which class sits where.
@@ -57,23 +64,73 @@ type shape struct {
 	bound float64
 }
 
-// solveSmall is the best plan there is; ok is false if the ring is too large to
-// be sure, or there is none.
-func (w *work) solveSmall() (best outcome, ok bool) {
-	s := &small{w: w, thin: true}
-	s.tiny, s.most = !At(smallTokens).less(w.m.size), smallStates
+func newSmall(m *model, goal *Goal, places []*place, probs []*problem, leave []int) *small {
+	s := &small{m: m, goal: goal, places: places, probs: probs, thin: true}
+	s.tiny, s.most = !At(smallTokens).less(m.size), smallStates
 	if s.tiny {
 		s.most = tinyStates
 	}
-	s.byMoves = slices.Index(w.goal.Objective, ByMoves) < slices.Index(w.goal.Objective, ByBytes)
-	circles := w.planCircles()
+	if goal.Exhaustive {
+		s.most *= exhaustiveTimes
+	}
+	s.byMoves = slices.Index(goal.Objective, ByMoves) < slices.Index(goal.Objective, ByBytes)
+	s.seat(leave)
+	return s
+}
+
+// solveSmall is the best plan there is; ok is false if the ring is too large to
+// be sure, or there is none.
+func (w *work) solveSmall() (best outcome, ok bool) {
+	circles := w.circlesByRack(true)
 	if w.m.nodesIn(circles, w.leaving) > smallMembers {
 		return best, false
 	}
+	var probs []*problem
 	for _, c := range circles {
-		s.probs = append(s.probs, w.m.newProblem(&w.goal, c, w.leaving))
+		probs = append(probs, w.m.newProblem(&w.goal, c, w.leaving))
 	}
-	s.seat()
+	var leave []int
+	for v, leaves := range w.leaving {
+		if leaves {
+			leave = append(leave, v)
+		}
+	}
+	return newSmall(w.m, &w.goal, w.m.places, probs, leave).solve()
+}
+
+// newSmall is the search of one circle; nil if it is too large.
+func (p *problem) newSmall() *small {
+	if n := len(p.stay) + len(p.leave); n > smallMembers || n > circleMembers && !p.goal.Exhaustive {
+		return nil
+	}
+	s := newSmall(p.m, p.goal, p.places, []*problem{p}, p.leave)
+	s.blocked, s.thin = p.blocked, len(p.blocked) == 0
+	if !p.goal.Exhaustive {
+		s.most = circleStates
+	}
+	return s
+}
+
+// solution is what a search of the circle has found.
+func (p *problem) solution(best outcome, complete bool) solution {
+	s := solution{outcome: best, steps: best.acts, proof: ProofHeuristic, bound0: true}
+	if complete && p.exact && len(p.blocked) == 0 {
+		s.proof, s.bound, s.bound0 = ProofExhaustive, best.bytes, false
+	}
+	return s
+}
+
+// solveSmall is the best way of one circle, if it is small enough to be sure.
+func (p *problem) solveSmall() (solution, bool) {
+	s := p.newSmall()
+	if s == nil {
+		return solution{}, false
+	}
+	best, ok := s.solve()
+	return p.solution(best, true), ok
+}
+
+func (s *small) solve() (best outcome, ok bool) {
 	for {
 		shapes, sure := s.shapes()
 		if sure && s.collided && s.thin {
@@ -81,7 +138,8 @@ func (w *work) solveSmall() (best outcome, ok bool) {
 			continue
 		}
 		if sure {
-			best, ok = s.best(shapes)
+			best = s.best(shapes)
+			ok = best.found && s.states <= s.most && (s.tiny || s.sureOf(&best))
 		}
 		return best, ok
 	}
@@ -101,14 +159,13 @@ func (m *model) nodesIn(circles []circle, leaving []bool) (n int) {
 }
 
 // seat numbers members and classes. Racks tell classes apart where they count.
-func (s *small) seat() {
-	goal := &s.w.goal
+func (s *small) seat(leave []int) {
 	for i, p := range s.probs {
-		byRack := p.racks() > 1 && (goal.Racks != RacksIgnore || !p.slotsDecide())
+		byRack := p.racks() > 1 && (s.goal.Racks != RacksIgnore || !p.slotsDecide())
 		for k, v := range p.stay {
 			c := smallClass{circle: i, rack: -1, weight: p.weight(k)}
 			if byRack {
-				c.rack = s.w.m.rackOf[v]
+				c.rack = s.m.rackOf[v]
 			}
 			at := slices.IndexFunc(s.classes, func(o smallClass) bool {
 				o.count = 0
@@ -128,15 +185,13 @@ func (s *small) seat() {
 			s.node, s.class = append(s.node, v), append(s.class, at)
 		}
 	}
-	for v, leaves := range s.w.leaving {
-		if leaves {
-			s.leaves |= 1 << len(s.node)
-			s.node, s.class, s.at = append(s.node, v), append(s.class, -1), append(s.at, s.w.m.ring.Nodes[v].Tokens[0])
-		}
+	for _, v := range leave {
+		s.leaves |= 1 << len(s.node)
+		s.node, s.class, s.at = append(s.node, v), append(s.class, -1), append(s.at, s.m.ring.Nodes[v].Tokens[0])
 	}
 	racks := map[int32]uint8{}
 	for _, v := range s.node {
-		r := s.w.m.rackOf[v]
+		r := s.m.rackOf[v]
 		if _, ok := racks[r]; !ok {
 			racks[r] = uint8(len(racks))
 		}
@@ -157,34 +212,63 @@ func (s *small) shapes() (out []shape, ok bool) {
 		product *= float64(len(lists[i]))
 		s.fewest = append(s.fewest, slices.MinFunc(lists[i], func(a, b shape) int { return a.moves - b.moves }).moves)
 	}
-	if product > smallShapes && !s.tiny || product > tinyShapes {
+	limit := smallShapes
+	if s.tiny {
+		limit = tinyShapes
+	}
+	if s.goal.Exhaustive {
+		limit *= exhaustiveTimes
+	}
+	if product <= float64(limit) {
+		ok = s.put(lists, shape{}, math.MaxInt, limit, &out)
+		return out, ok
+	}
+	if !s.byMoves {
 		return nil, false
 	}
-	s.put(lists, shape{}, &out)
-	return out, true
+	for most := sum(s.fewest) + smallDetours; ; most++ { // those with more moves are no better
+		if out, ok = out[:0], s.put(lists, shape{}, most, limit, &out); !ok {
+			return nil, false
+		}
+		if !s.racksFirst() || most > len(s.node) || slices.ContainsFunc(out, func(x shape) bool { return x.score == 0 }) {
+			return out, true
+		}
+	}
 }
 
-// put joins one ring of every circle.
-func (s *small) put(lists [][]shape, x shape, out *[]shape) {
+func sum(all []int) (n int) {
+	for _, x := range all {
+		n += x
+	}
+	return n
+}
+
+// put joins one ring of every circle to ends of at most that many moves; false
+// if they are more than limit.
+func (s *small) put(lists [][]shape, x shape, most, limit int, out *[]shape) bool {
 	if len(lists) == 0 {
-		if s.w.goal.Racks != RacksIgnore {
+		if s.goal.Racks != RacksIgnore {
 			x.score = s.score(&x)
 		}
 		*out = append(*out, x)
-		return
+		return len(*out) <= limit
 	}
+	still := sum(s.fewest[len(s.fewest)-len(lists)+1:])
 	for _, r := range lists[0] {
-		if slices.ContainsFunc(r.at, func(p Position) bool { return containsPosition(x.at, p) }) {
+		switch {
+		case x.moves+r.moves+still > most:
+		case slices.ContainsFunc(r.at, func(p Position) bool { return containsPosition(x.at, p) }):
 			s.collided = true
-			continue
+		case !s.put(lists[1:], shape{at: slices.Concat(x.at, r.at), class: slices.Concat(x.class, r.class), moves: x.moves + r.moves}, most, limit, out):
+			return false
 		}
-		s.put(lists[1:], shape{at: slices.Concat(x.at, r.at), class: slices.Concat(x.class, r.class), moves: x.moves + r.moves}, out)
 	}
+	return true
 }
 
 // score is the rack score of an end.
 func (s *small) score(x *shape) (score int) {
-	m := s.w.m
+	m := s.m
 	tokens := make([][]Position, len(m.ring.Nodes))
 	s.assign(x, func(member, seat int) { tokens[s.node[member]] = []Position{x.at[seat]} })
 	for dc := range m.dcs {
@@ -209,15 +293,17 @@ func (s *small) assign(x *shape, seat func(member, seat int)) {
 }
 
 func (s *small) racksFirst() bool {
-	return s.w.goal.Racks == RacksRequire || s.w.goal.Objective[0] == ByRack
+	return s.goal.Racks == RacksRequire || s.goal.Objective[0] == ByRack
 }
 
 // best goes through the shapes in the order of the goal.
-func (s *small) best(shapes []shape) (best outcome, sure bool) {
+func (s *small) best(shapes []shape) (best outcome) {
 	for i := range shapes {
-		shapes[i].bound = s.ground(&shapes[i], false).bound()
+		g := s.ground(&shapes[i], false)
+		g.roam = !s.byMoves // who is in a seat may leave it where that saves bytes
+		shapes[i].bound = g.bound()
 	}
-	byScore := s.racksFirst() || s.byMoves && slices.Index(s.w.goal.Objective, ByRack) < slices.Index(s.w.goal.Objective, ByBytes)
+	byScore := s.racksFirst() || s.byMoves && slices.Index(s.goal.Objective, ByRack) < slices.Index(s.goal.Objective, ByBytes)
 	slices.SortStableFunc(shapes, func(a, b shape) int {
 		if a.score != b.score && byScore {
 			return a.score - b.score
@@ -232,11 +318,11 @@ func (s *small) best(shapes []shape) (best outcome, sure bool) {
 			}
 		}
 		if best = s.bestOf(shapes[:n]); best.found || s.states > s.most {
-			return best, s.states <= s.most && (s.tiny || s.sureOf(&best))
+			return best
 		}
 		shapes = shapes[n:]
 	}
-	return best, false
+	return best
 }
 
 // bestOf is the best way to any of the shapes.
@@ -264,22 +350,27 @@ func (s *small) bestOf(shapes []shape) (best outcome) {
 // try searches a shape unless its bound is above what was found.
 func (s *small) try(x *shape, moves int, best *outcome) {
 	limit := math.Inf(1)
-	if best.found && slices.Index(s.w.goal.Objective, ByRack) > slices.Index(s.w.goal.Objective, ByBytes) || best.found && s.racksFirst() {
+	if best.found && slices.Index(s.goal.Objective, ByRack) > slices.Index(s.goal.Objective, ByBytes) || best.found && s.racksFirst() {
 		limit = best.bytes
 	} else if best.found && x.score > best.score {
 		return
 	} else if best.found && x.score == best.score {
 		limit = best.bytes
 	}
-	if s.states > s.most || x.bound > limit*(1+1e-12) {
+	detour := s.byMoves && moves > x.moves // of which the bound does not know
+	if s.states > s.most || !detour && x.bound > limit*(1+1e-12) {
 		return
 	}
-	g := s.ground(x, !s.byMoves || moves > x.moves)
+	g := s.ground(x, !s.byMoves || detour)
 	g.budget = moves
 	if o := g.search(limit); o.found {
 		o.score = x.score
-		if o.less(best, s.w.goal.Objective) {
+		switch {
+		case o.less(best, s.goal.Objective):
 			*best = o
+			best.alts = [][]act{o.acts}
+		case !best.less(&o, s.goal.Objective) && len(best.alts) < altsMax:
+			best.alts = append(best.alts, o.acts)
 		}
 	}
 }
@@ -290,12 +381,8 @@ func (s *small) sureOf(best *outcome) bool {
 	if !s.byMoves {
 		return !s.collided && s.leaves == 0 && len(s.probs) == 1
 	}
-	sum := 0
-	for _, moves := range s.fewest {
-		sum += moves
-	}
 	for i, p := range s.probs {
-		if best.moves >= sum-s.fewest[i]+len(p.held) {
+		if best.moves >= sum(s.fewest)-s.fewest[i]+len(p.held) {
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"encoding/binary"
 	"math"
 	"slices"
 )
@@ -19,24 +20,35 @@ type ringLister struct {
 	alike  map[string]int
 	out    []shape
 	visits int
+	most   int
 	judged bool // arcs alone do not tell
 	free   bool // arcs tell nothing
 	mixed  bool // what is outside decides too
 }
 
-// listVisits bounds how many partial rings are looked at.
-const listVisits = 1 << 18
+// Bounds of how many partial rings are looked at.
+const (
+	listVisits     = 1 << 18
+	tinyListVisits = 1 << 22
+)
 
 // ringsOf lists the rings of a circle; ok is false if they are too many, or
 // nobody knows where they begin.
 func (s *small) ringsOf(circle int, p *problem) (out []shape, ok bool) {
 	l := &ringLister{s: s, p: p, circle: circle, seen: map[string]bool{}, alike: map[string]int{}, free: p.c.mode == ModeReplicated}
 	l.judged = l.free || !p.axis.plain
+	l.most = listVisits
+	if s.tiny {
+		l.most = tinyListVisits
+	}
+	if s.goal.Exhaustive {
+		l.most *= exhaustiveTimes
+	}
 	if l.judged && !s.tiny {
 		return nil, false
 	}
-	for _, pl := range s.w.m.places {
-		l.mixed = l.mixed || pl.domain == everywhere && p.c.domain != everywhere && len(s.w.m.dcs) > 1
+	for _, pl := range s.m.places {
+		l.mixed = l.mixed || pl.domain == everywhere && p.c.domain != everywhere && len(s.m.dcs) > 1
 	}
 	if l.free && l.mixed {
 		return nil, false
@@ -72,7 +84,7 @@ func (s *small) ringsOf(circle int, p *problem) (out []shape, ok bool) {
 			return nil, false
 		}
 	}
-	return l.out, l.visits < listVisits
+	return l.out, l.visits < l.most
 }
 
 // wide tells that arcs may have so many lengths that rings are too many.
@@ -81,7 +93,7 @@ func (l *ringLister) wide() bool {
 	for c, n := range l.left {
 		ways *= math.Pow(1+l.hi[c].sub(l.lo[c]).float(), float64(n))
 	}
-	return ways > listVisits
+	return ways > float64(l.most)
 }
 
 // begin lists the rings that have a token at first: on a tiny ring none before
@@ -101,7 +113,7 @@ func (l *ringLister) member(k int) int { return slices.Index(l.s.node, l.p.stay[
 
 // next seats a class and goes on.
 func (l *ringLister) next(at Position, c int) {
-	if l.visits++; l.visits >= listVisits {
+	if l.visits++; l.visits >= l.most {
 		return
 	}
 	l.at, l.class = append(l.at, at), append(l.class, uint8(c))
@@ -153,7 +165,7 @@ func (l *ringLister) after(at Position, c int) {
 			to = to.sub(size)
 		}
 		l.next(to, c)
-		if l.visits >= listVisits {
+		if l.visits >= l.most {
 			return
 		}
 	}
@@ -188,8 +200,11 @@ func (l *ringLister) near(share, ideal float64) bool {
 
 // visit keeps a ring, if it is balanced and new.
 func (l *ringLister) visit() {
-	x := shape{at: slices.Clone(l.at), class: slices.Clone(l.class)}
-	l.sort(&x)
+	if slices.ContainsFunc(l.at, func(p Position) bool { return l.s.blocked[p] }) {
+		l.s.collided = true
+		return
+	}
+	x := l.s.shapeOf(l.p, l.at, l.class)
 	key := keyOf(x.at) + string(x.class)
 	if !l.s.tiny && l.seen[key] {
 		return
@@ -198,12 +213,6 @@ func (l *ringLister) visit() {
 		return
 	}
 	l.seen[key] = true
-	x.moves = len(l.p.held)
-	for i, at := range x.at {
-		if k, ok := slices.BinarySearchFunc(l.p.held, at, Position.cmp); ok && l.s.class[l.member(k)] == int(x.class[i]) {
-			x.moves--
-		}
-	}
 	if l.s.thin && !l.s.tiny && l.p.m.size.float() > 1<<50 { // the same but for rounding
 		turn := keyOf(l.at[:1]) + string(l.class)
 		if i, ok := l.alike[turn]; ok {
@@ -217,15 +226,30 @@ func (l *ringLister) visit() {
 	l.out = append(l.out, x)
 }
 
-func (l *ringLister) sort(x *shape) {
+// shapeOf is a ring of a circle from its first token on.
+func (s *small) shapeOf(p *problem, at []Position, class []uint8) shape {
 	from := 0
-	for i := range x.at {
-		if x.at[i].less(x.at[from]) {
+	for i := range at {
+		if at[i].less(at[from]) {
 			from = i
 		}
 	}
-	x.at = append(slices.Clone(x.at[from:]), x.at[:from]...)
-	x.class = append(slices.Clone(x.class[from:]), x.class[:from]...)
+	x := shape{at: append(slices.Clone(at[from:]), at[:from]...), class: append(slices.Clone(class[from:]), class[:from]...), moves: len(p.held)}
+	for i, at := range x.at {
+		if k, ok := slices.BinarySearchFunc(p.held, at, Position.cmp); ok && s.class[slices.Index(s.node, p.stay[k])] == int(x.class[i]) {
+			x.moves--
+		}
+	}
+	return x
+}
+
+// keyOf names tokens.
+func keyOf(at []Position) string {
+	b := make([]byte, 0, 16*len(at))
+	for _, p := range at {
+		b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, p.hi), p.lo)
+	}
+	return string(b)
 }
 
 // balanced holds a ring to the judge of plans.

@@ -82,7 +82,7 @@ func (s *small) ground(x *shape, roam bool) *smallGround {
 			g.start[i] = uint8(g.find(p) + 1)
 		}
 	}
-	for _, pl := range s.w.m.places {
+	for _, pl := range s.places {
 		var w []float64
 		for i, right := range g.at {
 			w = append(w, pl.between(g.at[(i+len(g.at)-1)%len(g.at)], right).float())
@@ -111,20 +111,24 @@ func (s *small) ground(x *shape, roam bool) *smallGround {
 // spots adds the places to wait at: all on a tiny ring, else those beside
 // tokens, for between tokens bytes change evenly with the place.
 func (s *small) spots(at []Position) []Position {
-	size := s.w.m.size
+	size := s.m.size
 	if s.tiny {
 		at = at[:0]
 		for p := range size.lo {
 			at = append(at, At(p))
 		}
-		return at
+		return s.unblocked(at)
 	}
 	if s.byMoves {
 		for _, p := range slices.Clone(at) {
 			at = append(at, advance(p, At(1), size), retreat(p, At(1), size))
 		}
 	}
-	return at
+	return s.unblocked(at)
+}
+
+func (s *small) unblocked(at []Position) []Position {
+	return slices.DeleteFunc(at, func(p Position) bool { return s.blocked[p] })
 }
 
 func (g *smallGround) find(p Position) int {
@@ -133,7 +137,7 @@ func (g *smallGround) find(p Position) int {
 
 // holdings fills in, by place and member, the arcs that it stores.
 func (g *smallGround) holdings(state *smallState, out []uint64) {
-	s, m := g.s, g.s.w.m
+	s, m := g.s, g.s.m
 	var at [smallPositions]uint8
 	for i := range s.node {
 		if state[i] > 0 {
@@ -141,7 +145,7 @@ func (g *smallGround) holdings(state *smallState, out []uint64) {
 		}
 	}
 	n := len(s.node)
-	for k, pl := range m.places {
+	for k, pl := range s.places {
 		holds := out[k*n : k*n+n]
 		clear(holds)
 		var seq, end [smallMembers]uint8
@@ -412,8 +416,8 @@ func (g *smallGround) step(n *smallNode, member, to int, visit func(*smallNode))
 
 // mayLeave tells whether the others hold all replicas.
 func (g *smallGround) mayLeave(member int, state *smallState) bool {
-	m := g.s.w.m
-	for _, pl := range m.places {
+	m := g.s.m
+	for _, pl := range g.s.places {
 		if !m.inDomain(g.s.node[member], pl.domain) {
 			continue
 		}

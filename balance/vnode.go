@@ -128,6 +128,7 @@ func (w *work) evenOut(c *circle, tokens [][]Position) (acts []act) {
 		}
 		if shifts++; shifts <= shiftRounds {
 			s.run()
+			s.reroute()
 			if now := s.acts(); len(now) > 0 {
 				acts = w.follow(acts, now, tokens)
 				continue

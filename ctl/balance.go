@@ -80,7 +80,6 @@ func (c *command) balance() *cobra.Command {
 func (b *balancing) goalFlags(f *pflag.FlagSet) {
 	g, t := &b.goal, &b.text
 	f.StringSliceVar(&t.objective, "objective", nil, "what counts first: an order of moves,bytes,rack")
-	f.StringVar(&g.Metric, "metric", "", "what a move costs: bytes or distance (default bytes)")
 	f.StringVar(&g.Mode, "mode", "", "what is even: auto, primary, rack, replicated (default auto)")
 	f.StringVar(&g.Racks, "racks", "", "alternating racks: tiebreak, require, ignore (default tiebreak)")
 	f.StringVar(&t.tolerance, "tolerance", "", "how far a node may be from its ideal share: 5% or 0.05 (default exact)")
@@ -95,8 +94,7 @@ func (b *balancing) goalFlags(f *pflag.FlagSet) {
 	f.StringVar(&t.headroom, "headroom", "", "part of the free disk to leave free: 20%")
 	f.StringVar(&t.throughput, "throughput", "", "streaming speed, for the time it takes: 200MiB/s")
 	f.IntVar(&g.Frontier, "frontier", 0, "tell what up to so many moves buy")
-	f.BoolVar(&g.Exhaustive, "exhaustive", false, "search all plans of larger rings too")
-	f.BoolVar(&g.VnodesMoves, "token-moves", false, "nodes of several tokens: fewest token moves before bytes")
+	f.BoolVar(&g.Exhaustive, "exhaustive", false, "search longer for the plan that is surely best, of rings of up to 12 nodes of one token")
 	f.BoolVar(&g.NodesDown, "allow-unready", false, "plan though a node is down, joining, leaving or moving")
 }
 

@@ -7,17 +7,10 @@ import (
 	"helenus/balance"
 )
 
-// readGoal turns flags into a goal, and refuses what the planner does not know
-// yet: an operator must not believe that it was heeded.
+// readGoal turns flags into a goal.
 func (b *balancing) readGoal() error {
 	g, t := &b.goal, &b.text
 	switch {
-	case g.Metric == balance.MetricDistance:
-		return badUse("--metric distance is not supported yet: plans are made by bytes")
-	case g.Exhaustive:
-		return badUse("--exhaustive is not supported yet: rings of up to 7 movers are searched exhaustively by themselves, and a plan's proof tells")
-	case g.VnodesMoves:
-		return badUse("--token-moves is not supported yet: plans for several tokens a node go by bytes")
 	case t.maxMovesGiven && t.maxMoves < 1:
 		return badUse("--max-moves %d: at least 1; --check and --frontier tell of the ring as it is", t.maxMoves)
 	case g.Frontier < 0:

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -17,11 +18,13 @@ type Kind string
 
 // The kinds of records.
 const (
-	KindBegin   Kind = "begin"   // of a plan
+	KindBegin   Kind = "begin"   // of a plan, which is in it
 	KindStart   Kind = "start"   // of a move
-	KindMoved   Kind = "moved"   // its end; Pending is who has to clean up
+	KindMoved   Kind = "moved"   // its end
 	KindCleaned Kind = "cleaned" // one node
-	KindNext    Kind = "next"    // a step and its cleanup are over
+	KindPaused  Kind = "paused"
+	KindResumed Kind = "resumed"
+	KindAborted Kind = "aborted" // it was ordered to
 	KindDone    Kind = "done"    // the plan is
 	KindEnd     Kind = "end"     // it ended before its end; Reason says why
 )
@@ -30,18 +33,44 @@ const (
 type Record struct {
 	Kind    Kind     `json:"kind"`
 	Plan    string   `json:"plan"`
-	Step    int      `json:"step"`
+	Step    int      `json:"step"` // how many have moved
 	Node    string   `json:"node,omitempty"`
 	Pending []string `json:"pending,omitempty"`
-	Phase   Phase    `json:"phase,omitempty"`
-	Reason  string   `json:"reason,omitempty"`
+	Owed    []string `json:"owed,omitempty"`
+
+	Paused   bool   `json:"paused,omitempty"`
+	Aborting bool   `json:"aborting,omitempty"`
+	Phase    Phase  `json:"phase,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+	Work     *Work  `json:"work,omitempty"`
+}
+
+// Work is a plan and the ring it was made for.
+type Work struct {
+	Plan *balance.Plan `json:"plan"`
+	Ring *balance.Ring `json:"ring"`
 }
 
 func (s *State) record(k Kind) Record {
-	r := Record{Kind: k, Plan: PlanID(s.plan), Step: s.Step, Pending: slices.Clone(s.Pending)}
+	r := Record{Kind: k, Plan: PlanID(s.plan), Step: s.Step, Pending: slices.Clone(s.Pending), Owed: slices.Clone(s.Owed),
+		Paused: s.Paused, Aborting: s.Aborting}
 	if k == KindEnd {
 		r.Phase, r.Reason = s.Phase, s.Reason
 	}
+	return r
+}
+
+// beginning is the record with the plan, without what only its readers need.
+func (s *State) beginning() Record {
+	r := s.record(KindBegin)
+	p := *s.plan
+	p.Ownership, p.Frontier = balance.Ownership{}, nil
+	p.Steps = slices.Clone(p.Steps)
+	for i := range p.Steps {
+		step := &p.Steps[i]
+		step.Streams, step.Ranges, step.DiskAfter = nil, nil, nil
+	}
+	r.Work = &Work{&p, s.before}
 	return r
 }
 
@@ -66,8 +95,8 @@ func AppendRecord(dst []byte, r Record) []byte {
 	return append(append(dst, text...), '\n')
 }
 
-// recordMax bounds a line.
-const recordMax = 1 << 20
+// recordMax bounds a line; the longest is that of a plan with its ring.
+const recordMax = 1 << 28
 
 // ReadJournal reads all lines. A torn last line never was: its effects had not
 // begun. Damage before it is an error.
@@ -106,57 +135,65 @@ func parseRecord(line []byte) (r Record, err error) {
 	return r, json.Unmarshal(text, &r)
 }
 
-// Recover goes on where a journal ends. ring is the one that the plan was made
-// for, not the present one: that one is looked at first.
-func Recover(p *balance.Plan, ring *balance.Ring, c Config, journal []Record) (State, []Effect, error) {
-	s, effects, err := Begin(p, ring, c)
-	if err != nil {
-		return s, nil, err
-	}
-	id := PlanID(p)
-	begun := false
+// Recover goes on where a journal ends.
+func Recover(c Config, journal []Record) (State, []Effect, error) {
+	last, begins := -1, 0
 	for i := range journal {
-		r := &journal[i]
-		if r.Plan != id {
-			if !begun {
-				// An earlier plan: what it left to be cleaned up still is.
-				s.Pending = slices.Clone(r.Pending)
-			}
-			continue
-		}
-		begun = true
-		s.Pending = slices.Clone(r.Pending)
-		for r.Step > s.Step && s.after != nil {
-			s.before, s.Step = s.after, s.Step+1
-			if err := s.expect(); err != nil {
-				return s, nil, err
-			}
-		}
-		switch r.Kind {
-		case KindDone:
-			s.Phase = Done
-		case KindEnd:
-			s.Phase, s.Reason = r.Phase, r.Reason
-		case KindMoved, KindCleaned:
-			s.Phase = Cleaning
-		default:
-			s.Phase = Checking
-		}
-		if r.Step < 0 {
-			s.Phase = Checking
+		if journal[i].Kind == KindBegin && journal[i].Work != nil {
+			last = i
+			begins++
 		}
 	}
-	switch {
-	case !begun && len(s.Pending) == 0:
-		return s, effects, nil
-	case s.Phase.Over():
+	if last < 0 {
+		return State{}, nil, errJournal
+	}
+	work := journal[last].Work
+	if work.Plan == nil || work.Ring == nil {
+		return State{}, nil, errJournal
+	}
+	s, _, err := Begin(work.Plan, work.Ring, c)
+	if err != nil {
+		return State{}, nil, err
+	}
+	s.Replans, s.Phase = begins-1, Checking
+	for i := range journal[last:] {
+		if err := s.replay(&journal[last+i]); err != nil {
+			return State{}, nil, err
+		}
+	}
+	if s.Phase.Over() {
 		return s, nil, nil
-	case len(s.Pending) > 0 && s.Phase != Cleaning:
-		s.Phase, s.after, s.Step = Cleaning, s.before, s.Step-1
 	}
-	if s.Phase == Cleaning {
-		s, effects = s.clean()
+	if s.Aborting && !s.begun { // else the ring tells first whether that move was done
+		s.Pending = union(s.Pending, s.Owed)
+	}
+	if len(s.Pending) > 0 {
+		s.Phase = Cleaning
+		s, effects := s.again()
 		return s, effects, nil
 	}
-	return s, []Effect{Observe{}}, nil
+	s, effects := s.again()
+	return s, effects, nil
 }
+
+// replay takes a record in.
+func (s *State) replay(r *Record) error {
+	for r.Step > s.Step && s.after != nil {
+		if err := s.pass(); err != nil {
+			return err
+		}
+	}
+	s.Pending, s.Owed, s.resting = slices.Clone(r.Pending), slices.Clone(r.Owed), s.Step > 0
+	s.Paused, s.Aborting = r.Paused, r.Aborting
+	switch r.Kind {
+	case KindStart:
+		s.begun = true
+	case KindDone:
+		s.Phase = Done
+	case KindEnd:
+		s.Phase, s.Reason = r.Phase, r.Reason
+	}
+	return nil
+}
+
+var errJournal = errors.New("balance/run: the journal holds no plan")

@@ -7,15 +7,19 @@
 // comes after a death goes on).
 //
 // agent and ctl drive it: they do the effects and hand in the events. It is
-// pure: no clock, no network, no goroutine. It never trusts its journal about
-// the ring: the ring itself says whether a move was done; only which cleanups
-// were done is read from the journal, and in doubt they are done again.
+// pure: no clock, no network, no goroutine. The journal holds the plan and the
+// ring it was made for, so that nothing else is needed to go on. It is never
+// trusted about the ring as it is: the ring itself says whether a move was done;
+// only who has yet to clean up, and whether there is a pause or an abort, is read
+// from the journal, and in doubt nodes clean up again.
 package run
 
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"helenus/balance"
 )
@@ -68,21 +72,25 @@ func (w Window) open(now int64) bool {
 
 // State is how far a plan is. It is a value: Step returns a new one.
 type State struct {
-	Phase   Phase
-	Step    int      // index of the step at hand
-	Pending []string // nodes that have yet to clean up
-	Paused  bool
-	Reason  string // why it waits or stopped
-	Tries   int
-	Replans int
+	Phase    Phase
+	Step     int      // how many steps have moved; the index of the next one
+	Pending  []string // nodes that clean up before the next move
+	Owed     []string // nodes that lost something and have not cleaned up: those whose cleanup is deferred, too
+	Paused   bool
+	Aborting bool
+	Reason   string // why it waits or stopped
+	Tries    int
+	Replans  int
 
-	aborting  bool
+	begun     bool // the next step's move was asked for, and may be done
 	cleaning  bool // a cleanup is asked for
+	resting   bool // the delay begins with the next look at the ring
 	notBefore int64
 	now       int64
 	plan      *balance.Plan
-	before    *balance.Ring // as the step at hand expects it
-	after     *balance.Ring
+	needs     [][]string    // by step: who loses something
+	before    *balance.Ring // as the next step expects it
+	after     *balance.Ring // as it leaves it; nil: there is none
 	config    Config
 }
 
@@ -97,10 +105,10 @@ type (
 		Ring *balance.Ring
 		Load float64
 	}
-	// Moved is the end of a move, with its error.
+	// Moved is the end of a Move, with its error.
 	Moved struct {
-		Step int
-		Err  string
+		Step, Try int
+		Err       string
 	}
 	// Cleaned is the end of a cleanup, with its error.
 	Cleaned struct{ Node, Err string }
@@ -110,12 +118,14 @@ type (
 	Pause struct{}
 	// Resume ends a pause.
 	Resume struct{}
-	// Abort ends the run, after the cleanup that a move already done needs.
+	// Abort ends the run, after the cleanup that moves already done need.
 	Abort struct{}
-	// Replanned is the answer to Replan, with the ring it was made for.
+	// Replanned is the answer to Replan: the plan with the ring it was made for,
+	// or why there is none.
 	Replanned struct {
 		Plan *balance.Plan
 		Ring *balance.Ring
+		Err  string
 	}
 )
 
@@ -138,10 +148,11 @@ type (
 	Write struct{ Record Record }
 	// Observe asks for the ring as it is, with the states of nodes.
 	Observe struct{}
-	// Move asks to begin a step's movement.
+	// Move asks to begin a step's movement. Its end must be told, whatever
+	// happens, as a Moved of the same Step and Try.
 	Move struct {
-		Step int
-		What balance.Step
+		Step, Try int
+		What      balance.Step
 	}
 	// Clean asks one node to clean up.
 	Clean struct{ Node string }
@@ -162,31 +173,38 @@ var errPlan = errors.New("balance/run: the plan does not fit the ring")
 
 // Begin starts a plan on the ring that it was made for.
 func Begin(p *balance.Plan, r *balance.Ring, c Config) (State, []Effect, error) {
-	v, err := balance.Verify(p, r)
-	if err != nil {
-		return State{}, nil, err
-	}
-	if !v.Valid {
-		return State{}, nil, fmt.Errorf("%w: %s", errPlan, v.Reason)
-	}
-	s := State{Phase: Checking, plan: p, before: r, config: c}
-	if err := s.expect(); err != nil {
-		return State{}, nil, err
-	}
+	s := State{config: c}
 	if s.config.TriesMax == 0 {
 		s.config.TriesMax = 3
 	}
 	if s.config.MaxReplan == 0 {
 		s.config.MaxReplan = 3
 	}
-	if len(p.Steps) == 0 {
-		s.Phase = Done
-		return s, []Effect{Write{s.record(KindDone)}}, nil
+	if err := s.take(p, r); err != nil {
+		return State{}, nil, err
 	}
-	return s, []Effect{Write{s.record(KindBegin)}, Observe{}}, nil
+	begin := []Effect{Write{s.beginning()}}
+	s, effects := s.next()
+	return s, append(begin, effects...), nil
 }
 
-// expect works out the ring after the step at hand.
+// take makes p the plan.
+func (s *State) take(p *balance.Plan, r *balance.Ring) error {
+	v, err := balance.Verify(p, r)
+	if err != nil {
+		return err
+	}
+	if !v.Valid {
+		return fmt.Errorf("%w: %s", errPlan, v.Reason)
+	}
+	s.plan, s.before, s.Step, s.begun, s.Tries, s.Reason, s.needs = p, r, 0, false, 0, "", nil
+	for i := range v.Steps {
+		s.needs = append(s.needs, v.Steps[i].CleanupNeeded)
+	}
+	return s.expect()
+}
+
+// expect works out the ring after the next step.
 func (s *State) expect() (err error) {
 	s.after = nil
 	if s.Step < len(s.plan.Steps) {
@@ -195,14 +213,29 @@ func (s *State) expect() (err error) {
 	return err
 }
 
+// pass counts the step at hand as moved.
+func (s *State) pass() error {
+	s.Owed = union(s.Owed, s.needs[s.Step])
+	s.before, s.Step, s.begun = s.after, s.Step+1, false
+	return s.expect()
+}
+
+func union(a, b []string) []string {
+	out := slices.Clone(a)
+	for _, id := range b {
+		if !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
 // Step takes an event in. An event that the phase does not wait for changes
 // nothing: after a death answers to the dead come late.
 func Step(s State, e Event) (State, []Effect) {
-	s.Pending = slices.Clone(s.Pending)
 	switch e := e.(type) {
 	case Pause:
-		s.Paused = true
-		return s, nil
+		return s.pause()
 	case Resume:
 		return s.resume()
 	case Abort:
@@ -223,18 +256,28 @@ func Step(s State, e Event) (State, []Effect) {
 	return s, nil
 }
 
+func (s State) pause() (State, []Effect) {
+	if s.Phase.Over() || s.Paused || s.Aborting {
+		return s, nil
+	}
+	s.Paused = true
+	return s, []Effect{Write{s.record(KindPaused)}}
+}
+
 func (s State) resume() (State, []Effect) {
-	if !s.Paused {
+	if s.Phase.Over() || !s.Paused {
 		return s, nil
 	}
 	s.Paused, s.Reason = false, ""
-	return s.again()
+	record := Write{s.record(KindResumed)}
+	s, effects := s.again()
+	return s, append([]Effect{record}, effects...)
 }
 
 // again takes up what a wait or a pause held up.
 func (s State) again() (State, []Effect) {
 	switch {
-	case s.Phase.Over() || s.Paused && s.Phase != Moving:
+	case s.Phase.Over() || s.Paused && s.Phase != Moving && s.Phase != Confirming:
 		return s, nil
 	case s.Phase == Checking || s.Phase == Confirming || s.Phase == Moving:
 		return s, []Effect{Observe{}}
@@ -245,16 +288,31 @@ func (s State) again() (State, []Effect) {
 }
 
 func (s State) abort() (State, []Effect) {
-	s.aborting, s.Paused = true, false
+	if s.Phase.Over() || s.Aborting {
+		return s, nil
+	}
+	s.Aborting, s.Paused = true, false
+	record := Write{s.record(KindAborted)}
+	var effects []Effect
 	switch s.Phase {
 	case Checking: // a move may run that somebody began who died
-		return s, []Effect{Observe{}}
+		effects = []Effect{Observe{}}
 	case Replanning:
-		return s.end(Aborted, "aborted")
+		s, effects = s.leave()
 	case Cleaning:
-		return s.clean()
+		s.Pending = union(s.Pending, s.Owed)
+		s, effects = s.clean()
 	}
-	return s, nil // a move that runs ends first
+	return s, append([]Effect{record}, effects...) // a move that runs ends first
+}
+
+// leave ends an aborted run, once all have cleaned up.
+func (s State) leave() (State, []Effect) {
+	if len(s.Owed) == 0 {
+		return s.end(Aborted, "aborted")
+	}
+	s.Phase, s.Reason, s.Pending = Cleaning, "", s.Owed
+	return s.clean()
 }
 
 func (s State) end(p Phase, reason string) (State, []Effect) {
@@ -284,8 +342,11 @@ func (s State) observed(e Observed) (State, []Effect) {
 
 // check decides whether the next move may begin.
 func (s State) check(e Observed) (State, []Effect) {
-	step := &s.plan.Steps[s.Step]
 	hash := e.Ring.Hash()
+	if s.after == nil {
+		return s.last(e, hash)
+	}
+	step := &s.plan.Steps[s.Step]
 	if hash == s.after.Hash() { // done already: by the one who died, or by hand
 		return s.settle()
 	}
@@ -293,14 +354,20 @@ func (s State) check(e Observed) (State, []Effect) {
 		s.Phase = Moving
 		return s.wait(step.Node + " is moving")
 	}
-	if s.aborting {
-		return s.end(Aborted, "aborted")
+	if s.Aborting {
+		if hash != s.before.Hash() {
+			s.owe()
+		}
+		return s.leave()
 	}
 	if under := unready(e.Ring); under != "" {
 		return s.wait(under)
 	}
 	if hash != s.before.Hash() {
-		return s.stale()
+		return s.stale(e.Ring)
+	}
+	if s.resting {
+		s.resting, s.notBefore = false, s.now+s.config.Delay
 	}
 	switch {
 	case s.Paused:
@@ -312,8 +379,19 @@ func (s State) check(e Observed) (State, []Effect) {
 	case s.now < s.notBefore:
 		return s, []Effect{Wait{s.notBefore}}
 	}
-	s.Phase, s.Reason = Moving, ""
-	return s, []Effect{Write{s.record(KindStart)}, Move{step.N, *step}, Wait{s.now + max(1, s.config.Poll)}}
+	s.Phase, s.Reason, s.begun = Moving, "", true
+	return s, []Effect{Write{s.record(KindStart)}, Move{step.N, s.Tries, *step}, Wait{s.now + max(1, s.config.Poll)}}
+}
+
+// last looks whether the ring is as the plan leaves it.
+func (s State) last(e Observed, hash string) (State, []Effect) {
+	if hash == s.before.Hash() {
+		return s.end(Done, "")
+	}
+	if under := unready(e.Ring); under != "" && !s.Aborting {
+		return s.wait(under)
+	}
+	return s.stale(e.Ring)
 }
 
 // unready names a node that is not in order.
@@ -348,11 +426,11 @@ func (s State) confirm(e Observed) (State, []Effect) {
 		}
 		return s.retry("the move has left the ring as it was")
 	}
-	return s.stale()
+	return s.stale(e.Ring)
 }
 
 func (s State) moved(e Moved) (State, []Effect) {
-	if s.Phase != Moving || s.Step >= len(s.plan.Steps) || e.Step != s.plan.Steps[s.Step].N {
+	if s.Phase != Moving || e.Step != s.plan.Steps[s.Step].N || e.Try != s.Tries {
 		return s, nil
 	}
 	if e.Err != "" {
@@ -373,10 +451,12 @@ func (s State) retry(reason string) (State, []Effect) {
 
 // settle goes from a move that is done to the cleanup it needs.
 func (s State) settle() (State, []Effect) {
-	for _, id := range s.plan.Steps[s.Step].Cleanup {
-		if !slices.Contains(s.Pending, id) {
-			s.Pending = append(s.Pending, id)
-		}
+	s.Pending = union(s.Pending, s.plan.Steps[s.Step].Cleanup)
+	if err := s.pass(); err != nil {
+		return s.end(Failed, err.Error())
+	}
+	if s.Aborting {
+		s.Pending = union(s.Pending, s.Owed)
 	}
 	s.Phase, s.Reason, s.Tries = Cleaning, "", 0
 	record := Write{s.record(KindMoved)}
@@ -393,11 +473,11 @@ func (s State) clean() (State, []Effect) {
 		s.cleaning = true
 		return s, []Effect{Clean{s.Pending[0]}}
 	}
-	return s.advance()
+	return s.next()
 }
 
 func (s State) cleaned(e Cleaned) (State, []Effect) {
-	if s.Phase != Cleaning || len(s.Pending) == 0 || s.Pending[0] != e.Node {
+	if s.Phase != Cleaning || !s.cleaning || s.Pending[0] != e.Node {
 		return s, nil
 	}
 	s.cleaning = false
@@ -407,67 +487,80 @@ func (s State) cleaned(e Cleaned) (State, []Effect) {
 		}
 		return s.wait("cleanup of " + e.Node + ": " + e.Err)
 	}
-	s.Tries = 0
-	s.Pending = s.Pending[1:]
+	s.Tries, s.Reason = 0, ""
+	s.Pending = slices.Clone(s.Pending[1:])
+	s.Owed = slices.DeleteFunc(slices.Clone(s.Owed), func(id string) bool { return id == e.Node })
 	record := s.record(KindCleaned)
 	record.Node = e.Node
 	s, effects := s.clean()
 	return s, append([]Effect{Write{record}}, effects...)
 }
 
-// advance goes to the next step.
-func (s State) advance() (State, []Effect) {
-	if s.after != nil {
-		s.before = s.after
-		s.Step++
-	}
-	if err := s.expect(); err != nil {
-		return s.end(Failed, err.Error())
-	}
-	switch {
-	case s.after == nil:
-		return s.end(Done, "")
-	case s.aborting:
+// next goes to the next step, or to a last look at the ring.
+func (s State) next() (State, []Effect) {
+	if s.Aborting && s.after != nil {
 		return s.end(Aborted, "aborted")
 	}
-	s.Phase, s.notBefore = Checking, s.now+s.config.Delay
-	return s, []Effect{Write{s.record(KindNext)}, Observe{}}
+	s.Phase, s.resting = Checking, s.Step > 0
+	return s, []Effect{Observe{}}
 }
 
 // stale is when the ring is neither what was before the step nor after it.
-func (s State) stale() (State, []Effect) {
-	const reason = "the ring is no longer the one that the plan was made for"
-	if !s.config.Replan || s.Replans >= s.config.MaxReplan || s.aborting {
+func (s State) stale(now *balance.Ring) (State, []Effect) {
+	reason := "the ring is no longer the one that the plan was made for"
+	s.owe()
+	goal := s.plan.Goal
+	limited := goal.MovesMax > 0 || goal.BytesMax != "" // nobody knows what is left of that
+	if !s.config.Replan || limited || s.Replans >= s.config.MaxReplan || s.Aborting {
+		if len(s.Owed) > 0 {
+			reason += "; to be cleaned up yet: " + strings.Join(s.Owed, ", ")
+		}
 		return s.end(Stale, reason)
 	}
 	s.Phase, s.Reason = Replanning, reason
 	s.Replans++
-	return s, []Effect{Replan{s.plan.Goal}}
+	return s, []Effect{Replan{remaining(goal, now)}}
 }
 
-// replanned takes a new plan up. What has not been cleaned up still is.
+// owe counts the cleanup of the step at hand: its move was asked for, and the
+// ring does not tell whether it was done.
+func (s *State) owe() {
+	if s.begun {
+		s.Owed = union(s.Owed, s.needs[s.Step])
+	}
+}
+
+// remaining is a goal without the joins and leaves that are done.
+func remaining(g balance.Goal, r *balance.Ring) balance.Goal {
+	in := func(id string) bool {
+		return slices.ContainsFunc(r.Nodes, func(n balance.Node) bool { return n.ID == id && len(n.Tokens) > 0 })
+	}
+	g.Join = slices.DeleteFunc(slices.Clone(g.Join), func(j balance.Join) bool { return in(j.ID) })
+	g.Leave = slices.DeleteFunc(slices.Clone(g.Leave), func(id string) bool { return !in(id) })
+	g.Weights = maps.Clone(g.Weights)
+	maps.DeleteFunc(g.Weights, func(id string, _ balance.Decimal) bool {
+		return !in(id) && !slices.ContainsFunc(g.Join, func(j balance.Join) bool { return j.ID == id })
+	})
+	return g
+}
+
+// replanned takes a new plan up. What has not been cleaned up is, before its
+// first step: a node may regain what it lost.
 func (s State) replanned(e Replanned) (State, []Effect) {
 	if s.Phase != Replanning {
 		return s, nil
 	}
-	if v, err := balance.Verify(e.Plan, e.Ring); err != nil || !v.Valid {
-		return s.end(Stale, "the new plan does not fit the ring")
+	if e.Err != "" || e.Plan == nil || e.Ring == nil {
+		return s.end(Stale, "no new plan: "+e.Err)
 	}
-	s.plan, s.before, s.Step, s.Tries, s.Reason = e.Plan, e.Ring, 0, 0, ""
-	if err := s.expect(); err != nil {
-		return s.end(Failed, err.Error())
+	if err := s.take(e.Plan, e.Ring); err != nil {
+		return s.end(Stale, "the new plan does not fit the ring: "+err.Error())
 	}
-	begin := []Effect{Write{s.record(KindBegin)}}
-	if len(s.Pending) > 0 {
-		// Clean before the first step: a node may regain what it lost.
-		s.Phase, s.after, s.Step = Cleaning, e.Ring, -1
-		next, effects := s.clean()
-		return next, append(begin, effects...)
-	}
-	if s.after == nil {
-		next, effects := s.end(Done, "")
-		return next, append(begin, effects...)
-	}
-	s.Phase = Checking
-	return s, append(begin, Observe{})
+	s.Owed = slices.DeleteFunc(union(s.Owed, s.Pending), func(id string) bool { // who has gone needs no cleanup
+		return !slices.ContainsFunc(e.Ring.Nodes, func(n balance.Node) bool { return n.ID == id && len(n.Tokens) > 0 })
+	})
+	s.Phase, s.Pending = Cleaning, s.Owed
+	begin := Write{s.beginning()}
+	s, effects := s.clean()
+	return s, append([]Effect{begin}, effects...)
 }

@@ -22,13 +22,18 @@ type lab struct {
 	now     int64
 	load    float64
 
-	moving  *balance.Step
+	moving  *Move
 	until   int64
 	alive   bool // whoever asked for the move still listens
 	dirty   map[string]bool
 	moves   int
 	starts  []int64
 	failing int // moves that fail first
+	soiling int // cleanups that do
+	paused  bool
+	config  Config
+	rest    []Effect // not done when drive stopped
+	seen    Observed // the runner has, last
 }
 
 const quantum = 10
@@ -39,24 +44,26 @@ func (l *lab) tick() {
 	if l.moving == nil || l.now < l.until {
 		return
 	}
-	step := l.moving
+	move := l.moving
+	step := &move.What
 	l.moving = nil
 	l.state(step.Node, "UN")
 	if l.failing > 0 {
 		l.failing--
-		l.tell(Moved{step.N, "stream failed"})
+		l.tell(Moved{step.N, move.Try, "stream failed"})
 		return
 	}
 	after, err := balance.Apply(l.ring, &l.goal, step)
-	if err != nil {
-		l.t.Fatal(err)
+	if err != nil { // somebody else was quicker
+		l.tell(Moved{step.N, move.Try, err.Error()})
+		return
 	}
 	for _, id := range step.CleanupNeeded {
 		l.dirty[id] = true
 	}
 	l.ring = after
 	l.moves++
-	l.tell(Moved{step.N, ""})
+	l.tell(Moved{step.N, move.Try, ""})
 }
 
 func (l *lab) tell(e Event) {
@@ -84,25 +91,50 @@ func (l *lab) do(e Effect) {
 	case Wait:
 		l.events = append(l.events, Tick{e.Until})
 	case Move:
-		if l.moving != nil {
-			l.t.Fatalf("step %d begins while step %d runs", e.Step, l.moving.N)
-		}
-		for id, dirty := range l.dirty {
-			if dirty {
-				l.t.Fatalf("step %d begins before %s has cleaned up", e.Step, id)
-			}
-		}
-		l.moving, l.until, l.alive = &e.What, l.now+3*quantum, true
-		l.starts = append(l.starts, l.now)
-		if e.What.Op == balance.OpJoin && !slices.ContainsFunc(l.ring.Nodes, func(n balance.Node) bool { return n.ID == e.What.Node }) {
-			l.ring = l.ring.Clone()
-			l.ring.Nodes = append(l.ring.Nodes, balance.Node{ID: e.What.Node, DC: "d", Rack: "r"})
-		}
-		l.state(e.What.Node, map[string]string{balance.OpMove: "UM", balance.OpJoin: "UJ", balance.OpLeave: "UL"}[e.What.Op])
+		l.begin(e)
 	case Clean:
+		if l.soiling > 0 {
+			l.soiling--
+			l.events = append(l.events, Cleaned{e.Node, "disk full"})
+			return
+		}
 		l.dirty[e.Node] = false
 		l.events = append(l.events, Cleaned{e.Node, ""})
+	case Replan:
+		p, err := balance.MakePlan(l.ring, e.Goal)
+		if err != nil {
+			l.events = append(l.events, Replanned{Err: err.Error()})
+			return
+		}
+		l.goal = p.Goal
+		l.events = append(l.events, Replanned{Plan: p, Ring: l.ring})
 	}
+}
+
+// begin holds that this is the time for a move, and begins it.
+func (l *lab) begin(e Move) {
+	if l.moving != nil {
+		l.t.Fatalf("step %d begins while step %d runs", e.Step, l.moving.Step)
+	}
+	for id, dirty := range l.dirty {
+		if dirty && l.goal.Cleanup != balance.CleanupDeferred {
+			l.t.Fatalf("step %d begins before %s has cleaned up", e.Step, id)
+		}
+	}
+	open := len(l.config.Windows) == 0
+	for _, w := range l.config.Windows {
+		open = open || w.open(l.seen.Now)
+	}
+	if l.paused || !open || l.config.LoadMax > 0 && l.seen.Load > l.config.LoadMax || unready(l.seen.Ring) != "" {
+		l.t.Fatalf("step %d begins: paused %v, in a window %v, load %v, %s", e.Step, l.paused, open, l.seen.Load, unready(l.seen.Ring))
+	}
+	l.moving, l.until, l.alive = &e, l.now+3*quantum, true
+	l.starts = append(l.starts, l.now)
+	if e.What.Op == balance.OpJoin && !slices.ContainsFunc(l.ring.Nodes, func(n balance.Node) bool { return n.ID == e.What.Node }) {
+		l.ring = l.ring.Clone()
+		l.ring.Nodes = append(l.ring.Nodes, balance.Node{ID: e.What.Node, DC: "d", Rack: "r"})
+	}
+	l.state(e.What.Node, map[string]string{balance.OpMove: "UM", balance.OpJoin: "UJ", balance.OpLeave: "UL"}[e.What.Op])
 }
 
 // drive runs until the end, or until the death after that many actions; it
@@ -110,6 +142,7 @@ func (l *lab) do(e Effect) {
 func (l *lab) drive(s State, effects []Effect, death int) (State, bool) {
 	for n := 0; n < 3000; n++ {
 		if n == death {
+			l.rest = effects
 			return s, false
 		}
 		switch {
@@ -125,6 +158,9 @@ func (l *lab) drive(s State, effects []Effect, death int) (State, bool) {
 				l.events = append(l.events, e) // not yet
 				l.tick()
 				continue
+			}
+			if o, ok := e.(Observed); ok {
+				l.seen = o
 			}
 			var more []Effect
 			s, more = Step(s, e)
@@ -149,12 +185,16 @@ func six(t *testing.T) *balance.Ring {
 
 func newLab(t *testing.T, g balance.Goal) (*lab, *balance.Plan) {
 	t.Helper()
-	r := six(t)
-	p, err := balance.MakePlan(r, g)
+	p, err := balance.MakePlan(six(t), g)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &lab{t: t, ring: r, goal: p.Goal, now: 1000, dirty: map[string]bool{}}, p
+	return labOf(t, p), p
+}
+
+// labOf is a lab at the beginning of a plan.
+func labOf(t *testing.T, p *balance.Plan) *lab {
+	return &lab{t: t, ring: six(t), goal: p.Goal, now: 1000, dirty: map[string]bool{}}
 }
 
 func (l *lab) wantEnd(p *balance.Plan) {
@@ -178,6 +218,7 @@ func (l *lab) wantEnd(p *balance.Plan) {
 
 var goals = map[string]balance.Goal{
 	"moves":      {},
+	"deferred":   {Cleanup: balance.CleanupDeferred},
 	"join leave": {Join: []balance.Join{{ID: "n9", DC: "d", Rack: "r"}}, Leave: []string{"n2"}, Cleanup: balance.CleanupNeeded},
 }
 
@@ -207,12 +248,16 @@ func TestRunToTheEnd(t *testing.T) {
 func TestDeathAnywhere(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
 	for name, g := range goals {
-		for death := 0; death < 400; death++ {
-			l, p := newLab(t, g)
-			start := l.ring
-			s, effects, err := Begin(p, start, Config{Poll: 10})
+		_, p := newLab(t, g)
+		for death := range 250 {
+			l := labOf(t, p)
+			s, effects, err := Begin(p, l.ring, Config{Poll: 10})
 			if err != nil {
 				t.Fatal(err)
+			}
+			if len(l.journal) == 0 { // before that nothing has begun
+				l.do(effects[0])
+				effects = effects[1:]
 			}
 			ended := false
 			for _, at := range []int{death, 1 + rnd.IntN(20), -1} {
@@ -223,17 +268,8 @@ func TestDeathAnywhere(t *testing.T) {
 				for range rnd.IntN(6) {
 					l.tick()
 				}
-				data := l.journal
-				if rnd.IntN(3) == 0 {
-					data = append(slices.Clone(data), "0bad0bad {\"kind\":\"mo"...)
-				}
-				records, err := ReadJournal(data)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if s, effects, err = Recover(p, start, Config{Poll: 10}, records); err != nil {
-					t.Fatal(err)
-				}
+				l.config = Config{Poll: 10}
+				s, effects = l.recover(rnd.IntN(3) == 0)
 			}
 			if s.Phase != Done {
 				t.Fatalf("%s, death at %d: ended %s: %s", name, death, s.Phase, s.Reason)
@@ -279,7 +315,7 @@ func TestReplan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, effects = Step(s, Replanned{again, l.ring})
+	s, effects = Step(s, Replanned{Plan: again, Ring: l.ring})
 	if s, _ = l.drive(s, effects, -1); s.Phase != Done {
 		t.Fatalf("ended %s: %s", s.Phase, s.Reason)
 	}
@@ -315,66 +351,150 @@ func TestGates(t *testing.T) {
 	}
 }
 
-func TestPauseResumeAbort(t *testing.T) {
-	for death := range 60 {
-		for _, order := range []string{"pause", "abort"} {
-			l, p := newLab(t, balance.Goal{})
-			s, effects, err := Begin(p, l.ring, Config{Poll: 10})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s, ended := l.drive(s, effects, death)
-			if ended {
-				continue
-			}
-			effects = nil
-			if death%2 == 0 { // what was asked for and not begun is lost with the death
-				records, _ := ReadJournal(l.journal)
-				l.events = nil
-				if s, effects, err = Recover(p, six(t), Config{Poll: 10}, records); err != nil {
-					t.Fatal(err)
-				}
-			} else {
-				continue
-			}
-			if order == "abort" {
-				var more []Effect
-				s, more = Step(s, Abort{})
-				if s, _ = l.drive(s, append(effects, more...), -1); s.Phase != Aborted && s.Phase != Done {
-					t.Fatalf("death %d: %s: %s", death, s.Phase, s.Reason)
-				}
-				for id, dirty := range l.dirty {
-					if dirty {
-						t.Fatalf("aborted and %s has not cleaned up", id)
-					}
-				}
-				continue
-			}
-			s, _ = Step(s, Pause{})
-			before := len(l.starts)
-			for n := 0; n < 200 && (len(effects) > 0 || len(l.events) > 0); n++ {
-				if len(effects) > 0 {
-					l.do(effects[0])
-					effects = effects[1:]
-					continue
-				}
-				e := l.events[0]
-				l.events = l.events[1:]
-				if tick, ok := e.(Tick); ok && tick.Now > l.now {
-					l.tick()
-				}
-				s, effects = Step(s, e)
-			}
-			if len(l.starts) > before {
-				t.Fatal("a move began in the pause")
-			}
-			s, effects = Step(s, Resume{})
-			if s, _ = l.drive(s, effects, -1); s.Phase != Done {
-				t.Fatalf("death %d: resumed and ended %s: %s", death, s.Phase, s.Reason)
-			}
-			l.wantEnd(p)
+// recover lets another one go on, by the journal alone.
+func (l *lab) recover(torn bool) (State, []Effect) {
+	l.t.Helper()
+	l.alive, l.events = false, nil
+	data := l.journal
+	if torn {
+		data = append(slices.Clone(data), "0bad0bad {\"kind\":\"mo"...)
+	}
+	records, err := ReadJournal(data)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	s, effects, err := Recover(l.config, records)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return s, effects
+}
+
+// clean holds that nobody has data that is not its own.
+func (l *lab) clean(what string) {
+	l.t.Helper()
+	for id, dirty := range l.dirty {
+		if dirty && slices.ContainsFunc(l.ring.Nodes, func(n balance.Node) bool { return n.ID == id }) {
+			l.t.Fatalf("%s: %s has not cleaned up", what, id)
 		}
 	}
+}
+
+// TestChaos lets everything happen at any time: pauses, an abort, deaths, failing
+// moves and cleanups, load, nodes down, and somebody else who moves a node.
+func TestChaos(t *testing.T) {
+	ends := map[Phase]int{}
+	plans := map[string]*balance.Plan{}
+	for name, g := range goals {
+		_, plans[name] = newLab(t, g)
+	}
+	for seed := range 300 {
+		rnd := rand.New(rand.NewPCG(uint64(seed), 2))
+		p := plans[[]string{"moves", "join leave", "deferred"}[seed%3]]
+		l := labOf(t, p)
+		l.config = Config{Poll: 10, Delay: int64(10 * rnd.IntN(4)), LoadMax: 2, Windows: []Window{{0, 3000}, {4000, 100}}, Replan: true, TriesMax: 4}
+		s, effects, err := Begin(p, l.ring, l.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.do(effects[0])
+		effects = effects[1:]
+		for range 40 {
+			var over bool
+			if s, over = l.drive(s, effects, rnd.IntN(25)); over {
+				break
+			}
+			s, effects = l.trouble(s, rnd)
+		}
+		l.load, l.failing, l.soiling, l.paused = 0, 0, 0, false
+		for i := range l.ring.Nodes {
+			if l.ring.Nodes[i].State == "DN" {
+				l.state(l.ring.Nodes[i].ID, "UN")
+			}
+		}
+		if !s.Phase.Over() {
+			s, effects = l.recover(false)
+			resumed, more := Step(s, Resume{})
+			s, _ = l.drive(resumed, append(effects, more...), -1)
+		}
+		ends[s.Phase]++
+		switch s.Phase {
+		case Done:
+			l.clean(fmt.Sprint("seed ", seed))
+			v, err := balance.Verify(&balance.Plan{Goal: balance.Goal{}}, l.ring)
+			if err != nil || !v.Balanced {
+				t.Fatalf("seed %d: done and not balanced: %v", seed, err)
+			}
+		case Aborted:
+			l.clean(fmt.Sprint("seed ", seed))
+		}
+	}
+	t.Log(ends)
+	for _, p := range []Phase{Done, Aborted, Stale, Failed} {
+		if ends[p] == 0 {
+			t.Errorf("no run ended %s", p)
+		}
+	}
+}
+
+// trouble is a death, after which another one goes on, or something else.
+func (l *lab) trouble(s State, rnd *rand.Rand) (State, []Effect) {
+	node := l.ring.Nodes[rnd.IntN(len(l.ring.Nodes))]
+	for range rnd.IntN(8) {
+		l.tick()
+	}
+	effects := l.rest
+	if slices.ContainsFunc(effects, func(e Effect) bool { _, ok := e.(Move); return ok }) {
+		return s, effects // too late
+	}
+	var more []Effect
+	switch rnd.IntN(16) {
+	default:
+		s, effects = l.recover(rnd.IntN(3) == 0)
+	case 0:
+		l.load = 3
+	case 1, 2:
+		l.load = 0
+	case 3:
+		l.failing = rnd.IntN(6)
+	case 4:
+		l.soiling = rnd.IntN(3)
+	case 5:
+		if node.State == "" || node.State == "UN" {
+			l.state(node.ID, "DN")
+		}
+	case 6, 7:
+		for _, n := range l.ring.Nodes {
+			if n.State == "DN" {
+				l.state(n.ID, "UN")
+			}
+		}
+	case 8:
+		s, more = Step(s, Pause{})
+		for _, e := range append(effects, more...) { // whoever asked is told once it is written
+			l.do(e)
+		}
+		effects, more, l.paused = nil, nil, s.Paused
+	case 9:
+		l.paused = false
+		s, more = Step(s, Resume{})
+	case 10:
+		if rnd.IntN(8) == 0 {
+			l.paused = false
+			s, more = Step(s, Abort{})
+		}
+	case 11:
+		at := slices.IndexFunc(l.ring.Nodes, func(n balance.Node) bool { return n.ID == node.ID })
+		if l.moving == nil && rnd.IntN(3) == 0 && at >= 0 && len(l.ring.Nodes[at].Tokens) == 1 {
+			l.ring = l.ring.Clone()
+			node = l.ring.Nodes[at]
+			l.ring.Nodes[at].Tokens = []balance.Position{balance.At(uint64(1 + 2*rnd.IntN(140)))}
+			if l.ring.Check() != nil {
+				l.ring.Nodes[at].Tokens = node.Tokens
+			}
+		}
+	}
+	return s, append(effects, more...)
 }
 
 func TestMoveFails(t *testing.T) {
