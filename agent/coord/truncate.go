@@ -11,6 +11,7 @@ import (
 	"helenus/agent/wire"
 	"helenus/internal/cql/schema"
 	"helenus/internal/meta"
+	"helenus/internal/ring"
 )
 
 // Truncate removes all data of a table at every node that may have some, this
@@ -26,8 +27,9 @@ func (c *Coordinator) Truncate(ctx context.Context, state *meta.State, t *schema
 	}
 	run := truncation{message: replica.Truncation{Epoch: state.Epoch, Table: t.ID}}
 	live := 0
+	_, local := p.Strategy.(ring.Local)
 	for _, n := range p.Topology.Nodes() {
-		if !p.IsReplica(n.HostID) {
+		if !p.IsReplica(n.HostID) || local && n.HostID != c.opts.Self {
 			continue
 		}
 		run.calls = append(run.calls, truncateCall{to: target(n)})

@@ -66,6 +66,7 @@ func (w *Wire) accept(nc net.Conn) {
 func (w *Wire) greet(nc net.Conn) {
 	c, err := w.meet(nc)
 	if c != nil {
+		w.isBack(c.from)
 		w.run.Go(c.writeLoop) // within another goroutine of run
 		c.note(c.readLoop())
 		c.close()

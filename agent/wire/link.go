@@ -53,6 +53,25 @@ func (p *peer) retire(now time.Duration) bool {
 	return true
 }
 
+// isBack makes the next call to a node try to connect: it has just connected to
+// this one, so what kept the last attempts from it is over, as a rule.
+func (w *Wire) isBack(id helenus.HostID) {
+	w.mu.Lock()
+	order := w.order
+	w.mu.Unlock()
+	for _, p := range order {
+		if p.to.ID != id {
+			continue
+		}
+		for i := range p.links {
+			l := &p.links[i]
+			l.mu.Lock()
+			l.retryAt, l.failures = 0, 0
+			l.mu.Unlock()
+		}
+	}
+}
+
 type linkState uint8
 
 const (
