@@ -130,17 +130,21 @@ func (w *Workload) write(ctx context.Context, a *Actor, c *client.Conn, x *Write
 	req := c.QueryRequest(text)
 	req.Params.Consistency = x.Level.Consistency
 	_, err := c.Do(ctx, req)
-	outcome, err := w.outcome(a, err)
-	a.sim.Note("%s: %s: %s", a.Name, x, outcome)
+	outcome, unexpected := w.outcome(a, err)
+	if err == nil {
+		a.sim.Note("%s: %s", a.Name, x)
+	} else {
+		a.sim.Note("%s: %s: %s: %v", a.Name, x, outcome, err)
+	}
 	x.Ended(outcome)
-	return err
+	return unexpected
 }
 
 func (w *Workload) read(ctx context.Context, a *Actor, c *client.Conn, x *Read) error {
 	number, err := ReadRegister(ctx, c, w.Table, x.Key, x.Level.Consistency)
 	outcome, unexpected := w.outcome(a, err)
 	if err != nil {
-		a.sim.Note("%s: read %s at %s: %s", a.Name, x.Key, x.Level, outcome)
+		a.sim.Note("%s: read %s at %s: %s: %v", a.Name, x.Key, x.Level, outcome, err)
 		x.Failed()
 		return unexpected
 	}
