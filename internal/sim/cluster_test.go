@@ -112,8 +112,8 @@ func (r *ring) clients(count int, until time.Duration) {
 
 // settle ends all faults and wants everything to be well a minute later:
 // everybody knows everybody, metadata and replicas are equal, and at the end
-// nothing is left.
-func (r *ring) settle() {
+// nothing is left. hintsAlone: no coordinator has died.
+func (r *ring) settle(hintsAlone bool) {
 	if r.t.Failed() {
 		return
 	}
@@ -126,7 +126,7 @@ func (r *ring) settle() {
 	if !r.agreed() {
 		r.Errorf("a minute after healing the nodes are at different epochs")
 	}
-	r.do("reader", func(a *Actor) error { return r.readAll(a) })
+	r.do("reader", func(a *Actor) error { return r.readAll(a, hintsAlone) })
 	r.do("operator", func(*Actor) error {
 		for _, n := range r.nodes {
 			if err := n.Stop(); err != nil {
@@ -144,37 +144,52 @@ func (r *ring) settle() {
 // convergenceMax is how long replicas may differ when all faults are over.
 const convergenceMax = 60 * time.Second
 
-// readAll reads every register at every node from its own copy, and then at
-// QUORUM, which is judged, too.
-func (r *ring) readAll(a *Actor) error {
+// readAll reads every register at all nodes, so that what nobody has hints for,
+// as its coordinator died, is repaired; then from each node's own copy. With
+// hints alone the copies are equal before.
+func (r *ring) readAll(a *Actor, hintsAlone bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	var copies []Copy
-	for _, n := range r.nodes {
-		c, err := a.Connect(ctx, n)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		own := Copy{Node: n.name, Partitions: map[string]string{}}
-		for _, key := range r.regs.Keys() {
-			for _, l := range []helenus.Consistency{helenus.One, helenus.Quorum} {
-				read := r.regs.Read(key, Level{l, n.options.Datacenter})
-				number, err := ReadRegister(ctx, c, r.load.Table, key, l)
-				if err == nil {
-					err = read.Ended(number)
-				}
-				if err != nil {
-					return fmt.Errorf("%s: %w", n.name, err)
-				}
-				if l == helenus.One {
-					own.Partitions[key] = shown(number)
-				}
-			}
-		}
-		copies = append(copies, own)
+	levels := []helenus.Consistency{helenus.All, helenus.Quorum, helenus.One}
+	if hintsAlone {
+		levels = []helenus.Consistency{helenus.One, helenus.Quorum, helenus.One}
 	}
-	return Convergence(copies, nil)
+	for _, l := range levels {
+		var copies []Copy
+		for _, n := range r.nodes {
+			c, err := r.readNode(ctx, a, n, l)
+			if err != nil {
+				return err
+			}
+			copies = append(copies, c)
+		}
+		if err := Convergence(copies, nil); err != nil {
+			return fmt.Errorf("read at %s: %w", l, err)
+		}
+	}
+	return nil
+}
+
+// readNode reads every register with one node as the coordinator, and judges it.
+func (r *ring) readNode(ctx context.Context, a *Actor, n *Node, l helenus.Consistency) (Copy, error) {
+	out := Copy{Node: n.name, Partitions: map[string]string{}}
+	c, err := a.Connect(ctx, n)
+	if err != nil {
+		return out, err
+	}
+	defer c.Close()
+	for _, key := range r.regs.Keys() {
+		read := r.regs.Read(key, Level{l, n.options.Datacenter})
+		number, err := ReadRegister(ctx, c, r.load.Table, key, l)
+		if err == nil {
+			err = read.Ended(number)
+		}
+		if err != nil {
+			return out, fmt.Errorf("%s: %w", n.name, err)
+		}
+		out.Partitions[key] = shown(number)
+	}
+	return out, nil
 }
 
 // TestThreeNodes: they find each other, a change of the schema reaches all, and
@@ -198,7 +213,7 @@ func TestThreeNodes(t *testing.T) {
 				{At: now + 40*time.Second, For: 20 * time.Second, Kind: Kill, A: 1},
 			})
 			r.RunFor(75 * time.Second)
-			r.settle()
+			r.settle(false)
 		})
 	}
 }
@@ -219,5 +234,44 @@ func TestClusterRepeats(t *testing.T) {
 		if a, b := run(seed), run(seed); a != b {
 			t.Fatalf("seed %d: %s", seed, difference(a, b))
 		}
+	}
+}
+
+// TestFaultyCluster lets everything that can go wrong do so, for a minute or,
+// with HELENUS_SIM_HOURS, for ten minutes at a time.
+func TestFaultyCluster(t *testing.T) {
+	few, d := uint64(2), time.Minute
+	if hours := variable(t, "HELENUS_SIM_HOURS", 0); hours > 0 {
+		few, d = 6*hours, 10*time.Minute
+	}
+	for _, seed := range seeds(t, few) {
+		layout := Layout{Nodes: 3, Racks: 3}
+		if seed%3 == 2 {
+			layout = Layout{Nodes: 6, Datacenters: 2, Racks: 3}
+		}
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			inCluster(t, seed, layout, func(r *ring) {
+				now := r.Elapsed()
+				r.clients(4, now+d)
+				r.Inject(r.nodes, PlanFaults(r.Rand(), len(r.nodes), now, now+d))
+				r.RunFor(d + 20*time.Second)
+				r.settle(false)
+			})
+		})
+	}
+}
+
+// TestHintsAlone: while no coordinator dies, hints bring all that was missed.
+func TestHintsAlone(t *testing.T) {
+	for _, seed := range seeds(t, 2) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			inCluster(t, seed, Layout{Nodes: 3, Racks: 3}, func(r *ring) {
+				now := r.Elapsed()
+				r.clients(4, now+time.Minute)
+				r.Inject(r.nodes, PlanFaults(r.Rand(), 3, now, now+time.Minute, CutOneWay, CutBoth, Isolate, Split, Slow, Lossy, Narrow, Break, Pause, Skew, SlowDisk))
+				r.RunFor(80 * time.Second)
+				r.settle(true)
+			})
+		})
 	}
 }
