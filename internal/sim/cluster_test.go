@@ -3,6 +3,8 @@ package sim
 import (
 	"context"
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
@@ -14,7 +16,7 @@ import (
 // ring is a cluster under clients.
 type ring struct {
 	*Sim
-	t      *testing.T
+	t      testing.TB
 	nodes  []*Node
 	epochs Epochs
 	regs   *Registers
@@ -25,43 +27,45 @@ type ring struct {
 // table of a workload.
 func inCluster(t *testing.T, seed uint64, l Layout, test func(r *ring)) {
 	cryptotest.SetGlobalRandom(t, seed)
-	synctest.Test(t, func(t *testing.T) {
-		s := New(t, seed)
-		nodes, err := s.NewCluster(l)
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) { clusterIn(t, seed, l, test) })
+}
+
+func clusterIn(t testing.TB, seed uint64, l Layout, test func(r *ring)) {
+	s := New(t, seed)
+	nodes, err := s.NewCluster(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &ring{Sim: s, t: t, nodes: nodes}
+	r.watchEpochs()
+	if err := s.Form(nodes, 2*time.Minute); err != nil {
+		for _, n := range nodes {
+			t.Logf("%s: %s", n.name, tail(n.Log()))
 		}
-		r := &ring{Sim: s, t: t, nodes: nodes}
-		r.watchEpochs()
-		if err := s.Form(nodes, 2*time.Minute); err != nil {
-			for _, n := range nodes {
-				t.Logf("%s: %s", n.name, tail(n.Log()))
-			}
-			s.Errorf("%v", err)
-			return
-		}
-		replicas := map[helenus.Datacenter]int{}
-		replication := "'class': 'NetworkTopologyStrategy'"
-		for i := range max(l.Datacenters, 1) {
-			dc := helenus.Datacenter(fmt.Sprint("dc", i+1))
-			replicas[dc] = min(3, l.Nodes/max(l.Datacenters, 1))
-			replication += fmt.Sprintf(", '%s': %d", dc, replicas[dc])
-		}
-		r.regs = NewRegisters(replicas)
-		r.load = &Workload{Registers: r.regs, Nodes: nodes, Table: "ks.r", Keys: 12, Pause: 200 * time.Millisecond,
-			Datacenter: func(n *Node) helenus.Datacenter { return n.options.Datacenter },
-			Writes:     []helenus.Consistency{helenus.Quorum, helenus.Quorum, helenus.LocalQuorum, helenus.One, helenus.All},
-			Reads:      []helenus.Consistency{helenus.Quorum, helenus.Quorum, helenus.LocalQuorum, helenus.One, helenus.All}}
-		r.do("operator", func(a *Actor) error {
-			return a.Ask(context.Background(), nodes[0], "CREATE KEYSPACE ks WITH replication = {"+replication+"}", WorkloadTable("ks.r"))
-		})
-		if !t.Failed() && !r.RunUntil(10*time.Second, r.agreed) {
-			r.Errorf("a change of the schema has not reached all nodes in 10 s")
-		}
-		if !t.Failed() {
-			test(r)
-		}
+		s.Errorf("%v", err)
+		return
+	}
+	replicas := map[helenus.Datacenter]int{}
+	replication := "'class': 'NetworkTopologyStrategy'"
+	for i := range max(l.Datacenters, 1) {
+		dc := helenus.Datacenter(fmt.Sprint("dc", i+1))
+		replicas[dc] = min(3, l.Nodes/max(l.Datacenters, 1))
+		replication += fmt.Sprintf(", '%s': %d", dc, replicas[dc])
+	}
+	r.regs = NewRegisters(replicas)
+	r.load = &Workload{Registers: r.regs, Nodes: nodes, Table: "ks.r", Keys: 12, Pause: 200 * time.Millisecond,
+		Datacenter: func(n *Node) helenus.Datacenter { return n.options.Datacenter },
+		Writes:     []helenus.Consistency{helenus.Quorum, helenus.Quorum, helenus.LocalQuorum, helenus.One, helenus.All},
+		Reads:      []helenus.Consistency{helenus.Quorum, helenus.Quorum, helenus.LocalQuorum, helenus.One, helenus.All}}
+	r.do("operator", func(a *Actor) error {
+		return a.Ask(context.Background(), nodes[0], "CREATE KEYSPACE ks WITH replication = {"+replication+"}", WorkloadTable("ks.r"))
 	})
+	if !t.Failed() && !r.RunUntil(10*time.Second, r.agreed) {
+		r.Errorf("a change of the schema has not reached all nodes in 10 s")
+	}
+	if !t.Failed() {
+		test(r)
+	}
 }
 
 // agreed tells whether all nodes have the same metadata.
@@ -272,6 +276,68 @@ func TestHintsAlone(t *testing.T) {
 				r.RunFor(80 * time.Second)
 				r.settle(true)
 			})
+		})
+	}
+}
+
+// recorder is a test that may fail.
+type recorder struct {
+	testing.TB
+	mu   sync.Mutex
+	said string // guarded by mu
+}
+
+func (r *recorder) Errorf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.said += fmt.Sprintf(format, args...) + "\n"
+}
+
+func (r *recorder) Failed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.said != ""
+}
+
+// TestClustersWithBugs: what is wrong with whole agents is found, too. The bugs
+// are settings and clients that promise less than the checkers are told.
+func TestClustersWithBugs(t *testing.T) {
+	network := []Kind{CutOneWay, CutBoth, Isolate, Split, Pause}
+	for _, b := range []struct {
+		name     string
+		settings map[string]string
+		plant    func(r *ring)
+		want     string
+	}{
+		{"no hints", map[string]string{"hinted_handoff_enabled": "false"}, func(*ring) {}, "differ"},
+		{"no read repair", nil, func(r *ring) {
+			r.do("operator", func(a *Actor) error {
+				return a.Ask(context.Background(), r.nodes[0], "ALTER TABLE ks.r WITH read_repair = 'NONE'")
+			})
+		}, "had been read"},
+		{"writes at ONE that count as QUORUM", nil, func(r *ring) { r.load.lie = helenus.One }, "had been acknowledged"},
+	} {
+		t.Run(b.name, func(t *testing.T) {
+			said := ""
+			for seed := uint64(0); seed < 20 && !strings.Contains(said, b.want); seed++ {
+				cryptotest.SetGlobalRandom(t, seed)
+				synctest.Test(t, func(t *testing.T) {
+					rec := &recorder{TB: t}
+					clusterIn(rec, seed, Layout{Nodes: 3, Racks: 3, Settings: b.settings}, func(r *ring) {
+						b.plant(r)
+						r.load.Keys = 3
+						now := r.Elapsed()
+						r.clients(4, now+time.Minute)
+						r.Inject(r.nodes, PlanFaults(r.Rand(), 3, now, now+time.Minute, network...))
+						r.RunFor(80 * time.Second)
+						r.settle(true)
+					})
+					said += rec.said
+				})
+			}
+			if !strings.Contains(said, b.want) {
+				t.Errorf("not found; found was: %q", said)
+			}
 		})
 	}
 }

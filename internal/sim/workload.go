@@ -26,6 +26,8 @@ type Workload struct {
 	Timeout       time.Duration // of a client's patience; zero is 12 s
 	Pause         time.Duration // at most, between two requests
 
+	lie helenus.Consistency // tests of checkers: the level that writes are sent with instead
+
 	mu         sync.Mutex // guards what follows
 	silence    time.Duration
 	lastAnswer time.Duration
@@ -129,6 +131,9 @@ func (w *Workload) write(ctx context.Context, a *Actor, c *client.Conn, x *Write
 	}
 	req := c.QueryRequest(text)
 	req.Params.Consistency = x.Level.Consistency
+	if w.lie != helenus.Any {
+		req.Params.Consistency = w.lie
+	}
 	_, err := c.Do(ctx, req)
 	outcome, unexpected := w.outcome(a, err)
 	if err == nil {
