@@ -245,8 +245,8 @@ func (n *Node) end(image *vfs.Mem, silent bool) {
 	n.diskError, n.diskFails = nil, 0
 	if l := n.life; l != nil {
 		l.dead.Store(true)
-		n.sim.release(l)
 		n.host.end(silent)
+		n.sim.release(l)
 		go func() { _ = l.stop() }() // what it still does goes to the disk that is gone
 	}
 	synctest.Wait()
