@@ -54,18 +54,6 @@ func (e *Epochs) observe(node string, epoch meta.Epoch, digest [sha256.Size]byte
 	return nil
 }
 
-// Agreed tells whether nodes are all at one epoch.
-func (e *Epochs) Agreed(nodes []string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, n := range nodes {
-		if e.at[n] != e.at[nodes[0]] {
-			return false
-		}
-	}
-	return true
-}
-
 // Copy is what one replica holds: partitions as text, by key.
 type Copy struct {
 	Node       string

@@ -38,13 +38,6 @@ func TestEpochsFindBugs(t *testing.T) {
 			t.Errorf("%v: %v", s.says, err)
 		}
 	}
-	var e Epochs
-	if err := errors.Join(e.observe("a", 1, [32]byte{}), e.observe("b", 1, [32]byte{})); err != nil || !e.Agreed([]string{"a", "b"}) {
-		t.Error("two at one epoch do not agree", err)
-	}
-	if err := e.observe("b", 2, [32]byte{}); err != nil || e.Agreed([]string{"a", "b"}) {
-		t.Error("two at different epochs agree", err)
-	}
 }
 
 // TestConvergenceFindsBugs: a replica without a write, with an old one, with one

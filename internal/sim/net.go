@@ -223,19 +223,23 @@ func (h *Host) end(silent bool) {
 	h.life++ // whoever is left of this life reaches nobody
 	h.down = silent
 	n.mu.Unlock()
-	for _, l := range listeners {
-		l.shut()
-	}
-	for _, p := range n.open() {
+	pairs := n.open()
+	for _, p := range pairs { // before the dead can notice, and say so
 		for side, host := range p.hosts {
-			if host != h {
-				continue
+			if host == h {
+				p.sever(side)
 			}
-			p.sever(side)
-			if !silent {
+		}
+	}
+	for _, p := range pairs {
+		for side, host := range p.hosts {
+			if host == h && !silent {
 				p.reset(1-side, syscall.ECONNRESET)
 			}
 		}
+	}
+	for _, l := range listeners {
+		l.shut()
 	}
 }
 

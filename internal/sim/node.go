@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -20,6 +21,7 @@ import (
 	"helenus/agent/gossip"
 	"helenus/internal/cql/client"
 	"helenus/internal/cql/proto"
+	"helenus/internal/meta"
 	"helenus/internal/metrics"
 	"helenus/store/vfs"
 )
@@ -90,7 +92,7 @@ func settings(address string, seeds []string) map[string]string {
 		"prepared_statements_cache_size": "64KiB", "batch_size_fail_threshold": "64KiB",
 	}
 	if len(seeds) > 0 {
-		s["seeds"] = strings.Join(seeds, ",")
+		s["seed_provider"] = strings.Join(seeds, ",")
 	}
 	return s
 }
@@ -107,6 +109,9 @@ func (s *Sim) NewNode(o Options) (*Node, error) {
 		}
 	}
 	flags := settings(o.Address, o.Seeds)
+	if o.Datacenter != "" {
+		flags["endpoint_snitch"] = "GossipingPropertyFileSnitch"
+	}
 	for k, v := range o.Settings {
 		flags[k] = v
 	}
@@ -151,7 +156,8 @@ func (n *Node) Start() error {
 	l.cancel = cancel
 	a, err := agent.New(n.cfg, agent.Env{FS: l.files.watch(l.fs(n.disk)), Net: port,
 		Now: func() time.Time { return time.Now().Add(time.Duration(n.skew.Load())) }, Rand: n.rand.fill,
-		Log: slog.New(slog.NewTextHandler(&n.log, nil)), Metrics: l.facts, Build: "sim", Members: gossip.NewProbes(n.sim.seed)})
+		Log: slog.New(slog.NewTextHandler(&n.log, nil)), Metrics: l.facts, Build: "sim", ReadFile: n.readFile,
+		Members: gossip.NewProbes(n.sim.chance(fmt.Sprintf("members %s %d", n.name, len(n.lives))).Uint64())})
 	if err == nil && l.dead.Load() {
 		err = errors.Join(ErrCrashed, a.Close())
 	}
@@ -165,6 +171,22 @@ func (n *Node) Start() error {
 	l.mu.Unlock()
 	go func() { l.ended <- a.Run(ctx) }()
 	return nil
+}
+
+// readFile has what lies beside the configuration.
+func (n *Node) readFile(name string) ([]byte, error) {
+	if n.options.Datacenter == "" || name != "cassandra-rackdc.properties" {
+		return nil, fs.ErrNotExist
+	}
+	return fmt.Appendf(nil, "dc=%s\nrack=%s\n", n.options.Datacenter, n.options.Rack), nil
+}
+
+// State is the metadata that a node which is up has; nil for others.
+func (n *Node) State() *meta.State {
+	if !n.Up() {
+		return nil
+	}
+	return n.life.agent.State()
 }
 
 // fs is the disk as a life sees it.
@@ -223,8 +245,8 @@ func (n *Node) end(image *vfs.Mem, silent bool) {
 	n.diskError, n.diskFails = nil, 0
 	if l := n.life; l != nil {
 		l.dead.Store(true)
-		n.sim.release(l)
 		n.host.end(silent)
+		n.sim.release(l)
 		go func() { _ = l.stop() }() // what it still does goes to the disk that is gone
 	}
 	synctest.Wait()

@@ -15,30 +15,30 @@ import (
 	"helenus/store/vfs"
 )
 
-// seeds are the histories a test runs: few, as many as HELENUS_SIM_SEEDS says,
-// or the one of HELENUS_SIM_SEED.
+// seeds are the histories a test runs: few, or as many as HELENUS_SIM_SEEDS says,
+// from HELENUS_SIM_SEED on; with that alone it is one, with HELENUS_SIM_HOURS few.
 func seeds(t testing.TB, few uint64) (out []uint64) {
-	number := func(name string) (uint64, bool) {
-		text := os.Getenv(name)
-		if text == "" {
-			return 0, false
-		}
-		n, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n, true
+	first := variable(t, "HELENUS_SIM_SEED", 0)
+	if os.Getenv("HELENUS_SIM_SEED") != "" && os.Getenv("HELENUS_SIM_HOURS") == "" {
+		few = 1
 	}
-	if n, ok := number("HELENUS_SIM_SEED"); ok {
-		return []uint64{n}
-	}
-	if n, ok := number("HELENUS_SIM_SEEDS"); ok {
-		few = n
-	}
-	for seed := range few {
-		out = append(out, seed)
+	for seed := range variable(t, "HELENUS_SIM_SEEDS", few) {
+		out = append(out, first+seed)
 	}
 	return out
+}
+
+// variable reads a variable of the environment.
+func variable(t testing.TB, name string, otherwise uint64) uint64 {
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
 }
 
 // world is one node under writers.

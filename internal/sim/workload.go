@@ -26,6 +26,8 @@ type Workload struct {
 	Timeout       time.Duration // of a client's patience; zero is 12 s
 	Pause         time.Duration // at most, between two requests
 
+	lie helenus.Consistency // tests of checkers: the level that writes are sent with instead
+
 	mu         sync.Mutex // guards what follows
 	silence    time.Duration
 	lastAnswer time.Duration
@@ -129,18 +131,25 @@ func (w *Workload) write(ctx context.Context, a *Actor, c *client.Conn, x *Write
 	}
 	req := c.QueryRequest(text)
 	req.Params.Consistency = x.Level.Consistency
+	if w.lie != helenus.Any {
+		req.Params.Consistency = w.lie
+	}
 	_, err := c.Do(ctx, req)
-	outcome, err := w.outcome(a, err)
-	a.sim.Note("%s: %s: %s", a.Name, x, outcome)
+	outcome, unexpected := w.outcome(a, err)
+	if err == nil {
+		a.sim.Note("%s: %s", a.Name, x)
+	} else {
+		a.sim.Note("%s: %s: %s: %v", a.Name, x, outcome, err)
+	}
 	x.Ended(outcome)
-	return err
+	return unexpected
 }
 
 func (w *Workload) read(ctx context.Context, a *Actor, c *client.Conn, x *Read) error {
 	number, err := ReadRegister(ctx, c, w.Table, x.Key, x.Level.Consistency)
 	outcome, unexpected := w.outcome(a, err)
 	if err != nil {
-		a.sim.Note("%s: read %s at %s: %s", a.Name, x.Key, x.Level, outcome)
+		a.sim.Note("%s: read %s at %s: %s: %v", a.Name, x.Key, x.Level, outcome, err)
 		x.Failed()
 		return unexpected
 	}
