@@ -21,7 +21,8 @@ type fakeNode struct {
 	err   error
 	jobs  []report.Job // the answers to Job, one after the other
 	// members are the answer to Status; nil: that of the one Cassandra.
-	members []report.Member
+	members  []report.Member
+	metadata report.Metadata
 }
 
 const hostID = "aada2338-38ed-4753-a09a-de486fb8d6e7"
@@ -112,7 +113,8 @@ func run(f *fakeNode, line string) (code int, out, errs string) {
 		Dial: func(address string) node.Node {
 			f.asked = append(f.asked, address)
 			return f
-		}})
+		},
+		NameOf: func(address string) string { return "of-" + address }})
 	return code, stdout.String(), stderr.String()
 }
 
@@ -216,6 +218,18 @@ func TestArguments(t *testing.T) {
 		{"status a b", 1, "", "", "Found unexpected parameters: [b]"},
 		{"bogus", 1, "", "", "Found unexpected parameters: [bogus]"},
 		{"status --bogus", 1, "", "", "unknown flag: --bogus"},
+		{"describering", 1, "", "", "ctl: Required parameters are missing: keyspace\nSee 'ctl help'"},
+		{"enablehintsfordc", 1, "", "", "enablehintsfordc requires exactly one data center"},
+		{"disablehintsfordc a b", 1, "", "", "disablehintsfordc requires exactly one data center"},
+		{"setmaxhintwindow", 1, "", "", "Required parameters are missing: max_hint_window"},
+		{"setmaxhintwindow x", 1, "", "", `max_hint_window: "x" is not a number from 0 to 2147483647`},
+		{"setmaxhintwindow -- -5", 1, "", "", `"-5" is not a number`},
+		{"sethintedhandoffthrottlekb 2147483648", 1, "", "", "throttle_in_kb: "},
+		{"gossipinfo x", 1, "", "", "Found unexpected parameters: [x]"},
+		{"metadata bogus", 1, "", "", `metadata status or metadata recover, not "bogus"`},
+		{"metadata recover", 1, "", "", "then add --yes"},
+		{"status -r", 0, "", "UN  of-127.0.9.1  114.69 KiB", ""},
+		{"ring -r -pp", 0, "", "of-127.0.9.1:7000  rack1", ""},
 		{"--help", 0, "", "describecluster", ""},
 		{"jobs", 0, "", "There are no jobs.\n", ""},
 	}

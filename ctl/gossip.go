@@ -33,12 +33,15 @@ func (c *command) gossipInfo() *cobra.Command {
 	return cmd
 }
 
+// nameless is what Java writes before an address of which it knows no name.
+const nameless = "/"
+
 // gossipLayout is nodetool's: TOKENS comes last, and never in full.
 func (c *command) gossipLayout(w io.Writer, g report.GossipInfo) {
 	for _, n := range g.Nodes {
 		name := c.endpoint(n.Address, n.Port)
 		if !c.resolve {
-			name = "/" + name // Java's way to write an address without a name
+			name = nameless + name
 		}
 		fmt.Fprintf(w, "%s\n  generation:%d\n  heartbeat:%d\n", name, n.Generation, n.Heartbeat)
 		tokens := "  TOKENS: not present"
@@ -60,7 +63,7 @@ func (c *command) failureDetector() *cobra.Command {
 		func(w io.Writer, f report.FailureDetector) {
 			fmt.Fprintf(w, "%10s,%16s\n", "Endpoint", "Phi")
 			for _, n := range f.Nodes {
-				fmt.Fprintf(w, "%10s,%16.8f\n", c.endpoint(n.Address, n.Port), n.Phi)
+				fmt.Fprintf(w, "%10s,%16.8f\n", nameless+c.endpoint(n.Address, n.Port), n.Phi)
 			}
 		})
 }
@@ -81,7 +84,7 @@ func seedsLayout(what string) func(io.Writer, report.Seeds) {
 			fmt.Fprintln(w, "Seed node list does not contain any remote node IPs")
 			return
 		}
-		fmt.Fprintf(w, "%s, excluding the current node's IP: %s\n", what, strings.Join(s.Addresses, " "))
+		fmt.Fprintf(w, "%s, excluding the current node's IP: %s\n", what, nameless+strings.Join(s.Addresses, " "+nameless))
 	}
 }
 

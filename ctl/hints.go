@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,7 +30,7 @@ func (c *command) hints() []*cobra.Command {
 			"How fast hints are delivered, in KiB a second; 0: as fast as can be",
 			func(n int64) report.HintChange { return report.HintChange{ThrottleKiBPerSec: &n} }),
 		c.getMaxHintWindow(),
-		c.hintsNumber("setmaxhintwindow <value_in_ms>", "value_in_ms",
+		c.hintsNumber("setmaxhintwindow <value_in_ms>", "max_hint_window",
 			"How long after a node went away writes are kept for it, in milliseconds",
 			func(n int64) report.HintChange { return report.HintChange{WindowMillis: &n} }),
 		c.listPendingHints(),
@@ -122,14 +124,13 @@ func (c *command) truncateHints() *cobra.Command {
 
 func (c *command) listPendingHints() *cobra.Command {
 	return asks(c, "listpendinghints", "The hints that wait, by node",
-		func(ctx context.Context) (report.HintList, error) { return c.node().PendingHints(ctx) }, c.hintsLayout)
+		func(ctx context.Context) (report.HintList, error) { return c.node().PendingHints(ctx) }, hintsLayout)
 }
 
-// hintTime is how nodetool writes when a file of hints was begun; times are
-// UTC, for one node's output is compared with another's.
+// hintTime is how nodetool writes when a hint was kept, in UTC.
 const hintTime = "2006-01-02 15:04:05,000"
 
-func (c *command) hintsLayout(w io.Writer, list report.HintList) {
+func hintsLayout(w io.Writer, list report.HintList) {
 	if len(list.Hints) == 0 {
 		fmt.Fprintln(w, "This node does not have any pending hints")
 		return
@@ -139,7 +140,7 @@ func (c *command) hintsLayout(w io.Writer, list report.HintList) {
 	for _, h := range list.Hints {
 		address, liveness := "Unknown", "Unknown"
 		if h.Address != "" {
-			address, liveness = c.endpoint(h.Address, h.Port), string(h.Liveness)
+			address, liveness = net.JoinHostPort(h.Address, strconv.Itoa(h.Port)), strings.ToUpper(string(h.Liveness))
 		}
 		t.add(h.HostID, address, orUnknown(h.Rack), orUnknown(h.Datacenter), liveness, strconv.Itoa(h.Files), hintTimeOf(h.Newest), hintTimeOf(h.Oldest))
 	}

@@ -101,33 +101,37 @@ func (c *command) describeCluster() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.show(cluster, func(w io.Writer) { clusterLayout(w, cluster) })
+			return c.show(cluster, func(w io.Writer) { c.clusterLayout(w, cluster) })
 		},
 	}
 }
 
-func clusterLayout(w io.Writer, c report.Cluster) {
+func (c *command) clusterLayout(w io.Writer, r report.Cluster) {
 	dynamic := "disabled"
-	if c.DynamicSnitch {
+	if r.DynamicSnitch {
 		dynamic = "enabled"
 	}
 	fmt.Fprintf(w, "Cluster Information:\n\tName: %s\n\tSnitch: %s\n\tDynamicEndPointSnitch: %s\n\tPartitioner: %s\n\tSchema versions:\n",
-		c.Name, c.Snitch, dynamic, c.Partitioner)
-	for _, s := range c.Schemas {
-		fmt.Fprintf(w, "\t\t%s: [%s]\n\n", s.Version, strings.Join(s.Addresses, ", "))
+		r.Name, r.Snitch, dynamic, r.Partitioner)
+	for _, s := range r.Schemas {
+		who := s.Addresses
+		if c.printPort && len(s.Endpoints) > 0 {
+			who = s.Endpoints
+		}
+		fmt.Fprintf(w, "\t\t%s: [%s]\n\n", s.Version, strings.Join(who, ", "))
 	}
 	fmt.Fprintf(w, "Stats for all nodes:\n\tLive: %d\n\tJoining: %d\n\tMoving: %d\n\tLeaving: %d\n\tUnreachable: %d\n",
-		c.Live, c.Joining, c.Moving, c.Leaving, c.Unreachable)
+		r.Live, r.Joining, r.Moving, r.Leaving, r.Unreachable)
 	fmt.Fprint(w, "\nData Centers: \n")
-	for _, d := range c.Datacenters {
+	for _, d := range r.Datacenters {
 		fmt.Fprintf(w, "\t%s #Nodes: %d #Down: %d\n", d.Name, d.Nodes, d.Down)
 	}
 	fmt.Fprint(w, "\nDatabase versions:\n")
-	for _, r := range c.Releases {
-		fmt.Fprintf(w, "\t%s: [%s]\n", r.Release, strings.Join(r.Endpoints, ", "))
+	for _, one := range r.Releases {
+		fmt.Fprintf(w, "\t%s: [%s]\n", one.Release, strings.Join(one.Endpoints, ", "))
 	}
 	fmt.Fprint(w, "\nKeyspaces:\n")
-	for _, k := range c.Keyspaces {
+	for _, k := range r.Keyspaces {
 		var options []string
 		for name, value := range k.Options {
 			options = append(options, name+"="+value)

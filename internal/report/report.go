@@ -99,6 +99,7 @@ type Info struct {
 type SchemaVersion struct {
 	Version   string   `json:"version"`
 	Addresses []string `json:"addresses"`
+	Endpoints []string `json:"endpoints,omitempty"` // the same with ports
 }
 
 // DatacenterCount counts the nodes of a datacenter.
