@@ -157,8 +157,12 @@ func (g *gather) send(slots []int) {
 // Answered implements wire.Owner.
 func (s *slot) Answered(call *wire.Call) {
 	g := s.g
-	if p := g.c.opts.Proximity; p != nil && call.Err == nil {
-		p.Record(s.node.HostID, time.Since(s.sent))
+	if p := g.c.opts.Proximity; p != nil {
+		took := time.Since(s.sent)
+		if call.Err != nil { // one that fails at once is no nearer for it
+			took = max(took, g.c.timeouts().Read)
+		}
+		p.Record(s.node.HostID, took)
 	}
 	var buf [8]int
 	g.mu.Lock()
