@@ -123,6 +123,11 @@ func TestLeaderKilled(t *testing.T) {
 					!strings.Contains(err.Error(), "reads and writes go on") {
 					t.Errorf("without a majority: %v", err)
 				}
+				short, cancel := context.WithTimeout(context.Background(), time.Second)
+				defer cancel()
+				if _, err := b.nodes[rest].log.Commit(short, createKeyspace(90)); !errors.As(err, &refused) {
+					t.Errorf("without a majority and with little time: %v", err)
+				}
 				if err := b.nodes[rest].stop(); err != nil {
 					t.Fatal(err)
 				}
@@ -252,8 +257,8 @@ func TestRetriedProposal(t *testing.T) {
 		}
 		b.net.mu.Unlock()
 		next := b.commit(from, createKeyspace(1))
-		if lost != 3 || next.Epoch != s.Epoch+1 {
-			t.Errorf("%d answers lost, epoch %d after %d", lost, next.Epoch, s.Epoch)
+		if b.net.value(&lost) != 3 || next.Epoch != s.Epoch+1 {
+			t.Errorf("%d answers lost, epoch %d after %d", b.net.value(&lost), next.Epoch, s.Epoch)
 		}
 		pass(10 * time.Second)
 		b.equal()
@@ -305,8 +310,8 @@ func TestLyingPeer(t *testing.T) {
 				b.net.mu.Unlock()
 				b.commit(decider, createKeyspace(1))
 				pass(12 * time.Second)
-				if s := victim.State(); s.Epoch != before.Epoch || lies == 0 || victim.Status().Problem == "" {
-					t.Fatalf("epoch %d after %d, %d lies, problem %q", s.Epoch, before.Epoch, lies, victim.Status().Problem)
+				if s := victim.State(); s.Epoch != before.Epoch || b.net.value(&lies) == 0 || victim.Status().Problem == "" {
+					t.Fatalf("epoch %d after %d, %d lies, problem %q", s.Epoch, before.Epoch, b.net.value(&lies), victim.Status().Problem)
 				}
 				b.net.mu.Lock()
 				b.net.lie = nil
@@ -525,8 +530,8 @@ func TestPromisedBeforeSaid(t *testing.T) {
 			b.start(lead)
 			pass(5 * time.Second)
 		}
-		if b.equal(); votes < 5 || entries < 10 {
-			t.Errorf("%d votes, %d entries", votes, entries)
+		if b.equal(); b.net.value(&votes) < 5 || b.net.value(&entries) < 10 {
+			t.Errorf("%d votes, %d entries", b.net.value(&votes), b.net.value(&entries))
 		}
 	})
 }

@@ -106,17 +106,24 @@ func (from *port) Call(to wire.Target, c *wire.Call) {
 		})
 		return
 	}
-	if n.sent != nil {
-		n.sent(from, c.Request)
-	}
 	body := c.Request.AppendTo(nil)
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.sent != nil {
+		n.sent(from, c.Request)
+	}
 	n.count(from.at, len(body))
 	there, back := n.latency(), n.latency()
 	time.AfterFunc(v.Timeout+there%time.Microsecond, func() { w.fail(wire.Timeout, 0, "no answer in time") })
 	self, cluster := from.log.self, from.log.Identity().Cluster
 	time.AfterFunc(there, func() { n.deliver(from.at, self, cluster, body, w, back) })
+}
+
+// value reads what lie and sent write.
+func (n *bubbleNet) value(v *int) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return *v
 }
 
 func (n *bubbleNet) count(at helenus.Endpoint, size int) {

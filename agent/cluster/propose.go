@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -75,7 +76,7 @@ func (l *Log) propose(ctx context.Context, p *proposal, view func() *meta.State)
 		}
 		t.followed = t.hint != (helenus.HostID{}) && !t.followed
 	}
-	if ctx.Err() != nil {
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return outcome{}, fmt.Errorf("cluster: commit: %w", ctx.Err())
 	}
 	return outcome{}, noMajority(view(), &t)

@@ -30,7 +30,7 @@ type raftFile struct {
 }
 
 const (
-	raftPrefix      = "raft-"
+	raftPrefix      = "raft." // with a hyphen it would look like a table's folder
 	raftMagic       = "HELR"
 	raftVersion     = 1
 	raftHeaderSize  = 4 + 4 + 16

@@ -8,7 +8,10 @@ import (
 
 	"go.etcd.io/raft/v3/raftpb"
 
+	"helenus"
+	"helenus/agent/wire"
 	"helenus/internal/meta"
+	"helenus/internal/token"
 	"helenus/store/vfs"
 )
 
@@ -191,4 +194,85 @@ func FuzzRaftFile(f *testing.F) {
 			f.close()
 		}
 	})
+}
+
+// FuzzRaftRecord decodes arbitrary records: an error, or one that encodes to the
+// same bytes and that raft can begin from.
+func FuzzRaftRecord(f *testing.F) {
+	for _, r := range []raftRecord{
+		{hard: raftHard(2, 1, 1), entries: []*raftpb.Entry{raftEntry(2, 2, ""), raftEntry(3, 2, "x")}},
+		{base: newRaftSnapshot(4, 3, point{epoch: 9}), entries: []*raftpb.Entry{raftEntry(5, 3, "y")}},
+	} {
+		f.Add(r.append(nil))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var r raftRecord
+		if err := r.decode(b); err != nil {
+			return
+		}
+		if again := r.append(nil); string(again) != string(b) {
+			t.Fatalf("% x is a second spelling of % x", b, again)
+		}
+		all := raftRecord{base: newRaftSnapshot(1, 1, point{})}
+		if err := all.merge(&r); err == nil {
+			memoryOf(&all, 3)
+		}
+	})
+}
+
+// FuzzRaftStep gives a voter whatever another may send: it may stop being a voter,
+// and no more.
+func FuzzRaftStep(f *testing.F) {
+	for _, m := range messages() {
+		if r, ok := m.(*raftMessage); ok {
+			f.Add(r.AppendTo(nil), r.AppendTo(nil))
+		}
+	}
+	s := votedState(f)
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		l := raftLog(vfs.NewMem())
+		l.fs.MkdirAll(l.cfg.Dir)
+		l.cfg.fill()
+		l.turn = make(chan struct{}, 1)
+		l.self = s.Voters[0]
+		l.loop.init(l)
+		l.published.Store(&publication{state: s, changed: make(chan struct{})})
+		l.loop.outside.Store(&outside{wire: nowhere{}})
+		l.loop.followGroup()
+		for _, b := range [][]byte{first, second} {
+			var m raftMessage
+			if err := m.Decode(b); err != nil || l.loop.group == nil {
+				return
+			}
+			m.group, m.epoch = s.Group, s.Epoch
+			from, to := uint64(2), uint64(1)
+			m.body.From, m.body.To = &from, &to
+			l.loop.answerRaft(s.Voters[1], &m)
+			l.loop.settle()
+		}
+	})
+}
+
+type nowhere struct{}
+
+func (nowhere) Call(wire.Target, *wire.Call) {}
+
+// votedState has three voters.
+func votedState(t testing.TB) *meta.State {
+	s := meta.New(nil)
+	changes := []meta.Change{meta.Found{ClusterID: meta.ClusterID{1}, ClusterName: "c", Partitioner: token.Murmur3Partitioner{}.Name()}}
+	var ids []helenus.HostID
+	for n := byte(1); n <= 3; n++ {
+		ids = append(ids, helenus.HostID{n})
+		changes = append(changes, meta.Register{Node: meta.Node{HostID: helenus.HostID{n}, Broadcast: address(n), Listen: address(n), Native: address(n),
+			Datacenter: "dc", Rack: "r", Tokens: []token.Token{token.FromInt64(int64(n))}, Level: meta.CurrentLevel}})
+	}
+	for _, c := range append(changes, meta.SetVoters{Voters: ids, Group: meta.GroupID{7}}) {
+		next, err := meta.Apply(s, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s = next
+	}
+	return s
 }
