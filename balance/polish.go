@@ -24,12 +24,16 @@ type actEnd struct {
 // Bounds of polishing.
 const (
 	polishRounds  = 4
-	polishSwapMax = 150 // moves, of which targets are exchanged, too
+	polishMax     = 600 // moves: more would take longer than all the rest
+	polishSwapMax = 150 // of which targets are exchanged, too
 )
 
 // polish returns acts in an order that streams no more, and by how much less.
 // Nodes that move twice are left alone.
 func (p *problem) polish(acts []act) (out []act, saved float64) {
+	if len(acts) > polishMax {
+		return acts, 0
+	}
 	nodes := map[int]bool{}
 	for _, a := range acts {
 		if nodes[a.node] || a.op != opMove {

@@ -268,3 +268,32 @@ func TestPlanScaled(t *testing.T) {
 	}
 	t.Log(compared)
 }
+
+// TestCircleAgainstWhole holds the search of one circle to that of the ring.
+func TestCircleAgainstWhole(t *testing.T) {
+	compared := 0
+	for seed := range 150 {
+		rnd := rand.New(rand.NewPCG(uint64(seed), 5))
+		n := 3 + rnd.IntN(4)
+		r := smallRing(rnd, n, []int{12, 15, 18, 20}[rnd.IntN(4)])
+		if seed%2 == 0 {
+			r = scaled(r, 1<<59)
+		}
+		w, err := newWork(r, Goal{Mode: ModePrimary, Objective: []string{ByMoves, ByBytes, ByRack}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, ok := w.solveSmall()
+		circle := w.m.newProblem(&w.goal, w.planCircles()[0], w.leaving).solve()
+		if !ok || circle.proof != ProofExhaustive {
+			continue
+		}
+		compared++
+		if whole.moves != circle.moves || !near(whole.bytes, circle.bytes) || whole.score != circle.score {
+			t.Errorf("seed %d: %d moves, %.0f bytes, score %d, not %d, %.0f, %d", seed, circle.moves, circle.bytes, circle.score, whole.moves, whole.bytes, whole.score)
+		}
+	}
+	if compared < 100 {
+		t.Errorf("%d rings compared", compared)
+	}
+}
