@@ -69,18 +69,29 @@ func writeFailure(cl helenus.Consistency, kind helenus.WriteType, received, bloc
 
 // failureText lists who failed why, as Cassandra does.
 func failureText(failures []helenus.Failure) string {
-	names := map[uint16]string{replica.ReasonUnknown: "UNKNOWN", replica.ReasonTombstones: "READ_TOO_MANY_TOMBSTONES", replica.ReasonTimeout: "TIMEOUT",
-		replica.ReasonSchema: "INCOMPATIBLE_SCHEMA", replica.ReasonReadSize: "READ_SIZE", replica.ReasonNodeDown: "NODE_DOWN"}
 	var b strings.Builder
 	for i, f := range failures {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		name, ok := names[f.Reason]
-		if !ok {
-			name = names[replica.ReasonUnknown]
-		}
-		fmt.Fprintf(&b, "%s from /%s", name, f.From)
+		fmt.Fprintf(&b, "%s from /%s", reasonName(f.Reason), f.From)
 	}
 	return b.String()
+}
+
+// reasonName is Cassandra's word for a replica's reason.
+func reasonName(reason uint16) string {
+	switch reason {
+	case replica.ReasonTombstones:
+		return "READ_TOO_MANY_TOMBSTONES"
+	case replica.ReasonTimeout:
+		return "TIMEOUT"
+	case replica.ReasonSchema:
+		return "INCOMPATIBLE_SCHEMA"
+	case replica.ReasonReadSize:
+		return "READ_SIZE"
+	case replica.ReasonNodeDown:
+		return "NODE_DOWN"
+	}
+	return "UNKNOWN"
 }

@@ -77,7 +77,8 @@ func (r *truncation) do(ctx context.Context, w Caller, timeout time.Duration) er
 			case wire.KindOf(t.call.Err) == wire.Timeout:
 				return truncateTimeout(n)
 			case t.call.Err != nil:
-				return fmt.Errorf("Truncate failed on replica /%s: %s", t.to.Addr, reason(t.call.Err))
+				return helenus.Errorf(helenus.CodeTruncate, "Truncate failed on replica /%s -> %s (%s)", t.to.Addr,
+					reasonName(replica.ReasonOf(t.call.Err)), cause(t.call.Err))
 			}
 		case <-ctx.Done():
 			return truncateTimeout(n)
@@ -90,8 +91,8 @@ func truncateTimeout(received int) error {
 	return fmt.Errorf("Truncate timed out - received only %d responses", received)
 }
 
-// reason is a call's error without the node, which is named already.
-func reason(err error) string {
+// cause is a call's error without the node, which is named already.
+func cause(err error) string {
 	var call *wire.Error
 	if errors.As(err, &call) {
 		return call.Reason

@@ -313,6 +313,13 @@ func (f *faultRun) begin() {
 func (f *faultRun) finish() {
 	time.Sleep(10 * time.Second)
 	synctest.Wait()
+	for _, n := range f.all {
+		n.coord.acks.mu.Lock()
+		if left := len(n.coord.acks.of); left != 0 || n.coord.deadlines.first != nil {
+			f.Errorf("%s still holds writes: %d wait for acknowledgements", n.target, left)
+		}
+		n.coord.acks.mu.Unlock()
+	}
 	succeeded := 0
 	for _, x := range f.writes {
 		if x.ends != 1 || x.took > 2*time.Second+100*time.Millisecond {

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -306,11 +307,20 @@ func (t *truncation) current(state *meta.State) bool {
 	return state.Schema.Table(t.table.ID) == t.table
 }
 
+// truncateError is what a client is told; a node that failed is named as it is.
+func truncateError(err error) error {
+	var told *helenus.Error
+	if errors.As(err, &told) && told.Code == helenus.CodeTruncate {
+		return told
+	}
+	return helenus.Errorf(helenus.CodeTruncate, "Error during truncate: %s", err.Error())
+}
+
 // execute implements statement. Removing files blocks, so it has a goroutine.
 func (t *truncation) execute(x *execution) {
 	go func() {
 		if err := x.engine.opts.Truncate(TruncateTable{x.state, t.table}); err != nil {
-			x.fail(helenus.Errorf(helenus.CodeTruncate, "Error during truncate: %s", err.Error()))
+			x.fail(truncateError(err))
 			return
 		}
 		x.req.Result.Kind = ResultVoid

@@ -95,8 +95,11 @@ func TestBackoffEndsWithTheirCall(t *testing.T) {
 		synctest.Wait()
 		w := a.ask(b.self, verbEcho, nil, 0)
 		w.want(t, Unreachable) // it is not tried again yet
-		b.ask(a.self, verbGossip, nil, 0).then = func() { w = a.ask(b.self, verbEcho, nil, 0) }
-		time.Sleep(100 * time.Millisecond)
+		theirs := b.ask(a.self, verbGossip, nil, 0)
+		time.Sleep(10 * time.Millisecond)
+		theirs.want(t, 0)
+		w = a.ask(b.self, verbEcho, nil, 0)
+		time.Sleep(10 * time.Millisecond)
 		w.want(t, 0)
 		a.end(t)
 		b.end(t)
