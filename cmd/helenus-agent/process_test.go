@@ -24,6 +24,7 @@ type process struct {
 	t      *testing.T
 	binary string
 	dir    string
+	host   string
 	admin  int
 	cql    int
 	cmd    *exec.Cmd
@@ -71,7 +72,7 @@ func freePort(t *testing.T) int {
 
 func newProcess(t *testing.T, more string) *process {
 	t.Helper()
-	p := &process{t: t, binary: buildAgent(t), dir: t.TempDir(), admin: freePort(t), cql: freePort(t), log: new(lockedBuffer)}
+	p := &process{t: t, binary: buildAgent(t), dir: t.TempDir(), host: "127.0.0.1", admin: freePort(t), cql: freePort(t), log: new(lockedBuffer)}
 	text := fmt.Sprintf("cluster_name: test\nlisten_address: 127.0.0.1\nrpc_address: 127.0.0.1\nnative_transport_port: %d\nstorage_port: %d\n"+
 		"admin_address: 127.0.0.1\nadmin_port: %d\ndata_file_directories: [%s/data]\ncommitlog_directory: %s/commitlog\n%s",
 		p.cql, freePort(t), p.admin, p.dir, p.dir, more)
@@ -115,7 +116,7 @@ func (p *process) start() {
 func wait(d time.Duration) { <-time.After(d) }
 
 func (p *process) ready() bool {
-	resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/v1/ready", p.admin))
+	resp, err := http.Get(fmt.Sprintf("http://%s:%d/v1/ready", p.host, p.admin))
 	if err != nil {
 		return false
 	}
@@ -132,7 +133,7 @@ func (p *process) kill() {
 }
 
 func (p *process) connect(ctx context.Context) (*client.Conn, error) {
-	return client.Connect(ctx, fmt.Sprintf("127.0.0.1:%d", p.cql), client.Config{Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+	return client.Connect(ctx, fmt.Sprintf("%s:%d", p.host, p.cql), client.Config{Dial: func(ctx context.Context, addr string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "tcp", addr)
 	}})
