@@ -405,6 +405,16 @@ func listen(t *testing.T) net.Listener {
 	return nil
 }
 
+// next waits for as long as nobody would.
+func next[T any](t *testing.T, from <-chan T) (v T) {
+	select {
+	case v = <-from:
+	case <-time.After(time.Minute):
+		t.Fatal("nothing comes")
+	}
+	return v
+}
+
 // TestSockets runs two nodes with wire and memberlist on real sockets.
 func TestSockets(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
@@ -452,13 +462,13 @@ func TestSockets(t *testing.T) {
 	}
 	for i, g := range nodes {
 		for changed := g.Changed(); !g.Alive(peers[1-i].ID); changed = g.Changed() {
-			<-changed
+			next(t, changed)
 		}
-		if id := <-trips[i]; id != peers[1-i].ID {
+		if id := next(t, trips[i]); id != peers[1-i].ID {
 			t.Errorf("node %d has probed %v", i, id)
 		}
 	}
-	if e := <-heard; e != 2 {
+	if e := next(t, heard); e != 2 {
 		t.Errorf("heard of epoch %d", e)
 	}
 	nodes[1].Leave(ctx)
