@@ -404,6 +404,41 @@ func TestSeeds(t *testing.T) {
 	})
 }
 
+// TestProbes: nodes with one seed ask at different times, each of them in turn,
+// and again in the same way.
+func TestProbes(t *testing.T) {
+	one := func(self int) (out []string) {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			p := NewProbes(5)
+			p.Know([]wire.Target{target(2), target(3), target(4)})
+			ctx, stop := context.WithTimeout(t.Context(), 6*time.Second)
+			defer stop()
+			ask := messenger(func(to wire.Target, c *wire.Call) {
+				out = append(out, fmt.Sprint(to.Addr, time.Since(began)))
+				c.Owner.Answered(c)
+			})
+			if err := p.Run(ctx, Room{Self: target(self), Wire: ask, Reports: &reports{core: newCore(target(self), 1, 8)}}); err != nil {
+				t.Error(err)
+			}
+		})
+		return out
+	}
+	a, b := one(1), one(7)
+	if len(a) != 6 || len(b) != 6 || strings.Fields(a[0])[1] == strings.Fields(b[0])[1] || !slices.Equal(a, one(1)) {
+		t.Errorf("%q %q", a, b)
+	}
+	for i := range 3 {
+		if n := strings.Count(strings.Join(a, " "), target(i+2).Addr.String()); n != 2 {
+			t.Errorf("node %d was asked %d times of 6", i+2, n)
+		}
+	}
+}
+
+type messenger func(to wire.Target, c *wire.Call)
+
+func (m messenger) Call(to wire.Target, c *wire.Call) { m(to, c) }
+
 func TestOptions(t *testing.T) {
 	good := Options{Self: target(1), Generation: 1, Members: NewProbes(1), Rand: func([]byte) {}}
 	for want, change := range map[string]func(*Options){
