@@ -11,7 +11,6 @@ import (
 
 	"helenus"
 	"helenus/agent/wire"
-	"helenus/internal/meta"
 )
 
 func TestThreeNodes(t *testing.T) {
@@ -351,24 +350,25 @@ func TestLeave(t *testing.T) {
 func TestEpoch(t *testing.T) {
 	inWorld(t, 19, 3, func(w *world) {
 		w.until(3*time.Second, "all up", func() bool { return w.allSee(upTo(3)...) })
-		w.nodes[1].epoch = 5
+		w.nodes[1].epoch.Store(5)
 		w.run(3 * time.Second)
 		for _, i := range []int{0, 2} {
-			if h := w.nodes[i].heard; len(h) == 0 || slices.Compact(h)[0] != fmt.Sprintf("5 from %s", target(2).Addr) {
+			if h := w.nodes[i].hears(); len(h) == 0 || slices.Compact(h)[0] != fmt.Sprintf("5 from %s", target(2).Addr) {
 				t.Errorf("node %d heard %q", i, h)
 			}
 		}
-		w.nodes[0].epoch, w.nodes[2].epoch = 5, 5
+		w.nodes[0].epoch.Store(5)
+		w.nodes[2].epoch.Store(5)
 		w.run(3 * time.Second)
-		n := len(w.nodes[0].heard)
+		n := len(w.nodes[0].hears())
 		w.run(10 * time.Second)
-		if len(w.nodes[0].heard) != n || w.nodes[0].fact(1).Epoch != 5 {
+		if len(w.nodes[0].hears()) != n || w.nodes[0].fact(1).Epoch != 5 {
 			t.Error("what this node has itself was heard again")
 		}
 		(*reports)(w.nodes[0].Gossip).Epoch(target(3).ID, 9)
 		(*reports)(w.nodes[0].Gossip).Epoch(target(9).ID, 9) // no member
 		(*reports)(w.nodes[0].Gossip).Epoch(target(3).ID, 4)
-		if h := w.nodes[0].heard[n:]; len(h) != 1 || h[0] != fmt.Sprintf("9 from %s", target(3).Addr) {
+		if h := w.nodes[0].hears()[n:]; len(h) != 1 || h[0] != fmt.Sprintf("9 from %s", target(3).Addr) {
 			t.Errorf("heard of Members: %q", h)
 		}
 	})
@@ -478,7 +478,7 @@ func TestReplay(t *testing.T) {
 					w.stop(i)
 					w.start(i, wallAt+w.rng.Int64N(1000))
 				}
-				w.nodes[i].epoch += meta.Epoch(w.rng.IntN(2))
+				w.nodes[i].epoch.Add(w.rng.Uint64N(2))
 				w.run(time.Duration(w.rng.IntN(3000)) * time.Millisecond)
 			}
 			for i := range w.nodes {

@@ -231,16 +231,16 @@ func TestMemberlistEpoch(t *testing.T) {
 				w.set(i, j, true)
 			}
 		}
-		w.nodes[1].epoch = 7
+		w.nodes[1].epoch.Store(7)
 		heard := func(i int, what string) func() bool {
-			return func() bool { return strings.Contains(strings.Join(w.nodes[i].heard, " "), what) }
+			return func() bool { return strings.Contains(strings.Join(w.nodes[i].hears(), " "), what) }
 		}
 		w.until(5*time.Second, "node 0 hears of it", heard(0, "7 from "+target(2).Addr.String()))
 		w.until(5*time.Second, "node 2 hears of it", heard(2, "7 from "+target(2).Addr.String()))
-		if strings.Contains(strings.Join(w.nodes[2].heard, " "), "from "+target(1).Addr.String()) {
-			t.Errorf("node 0 spreads what it does not have: %q", w.nodes[2].heard)
+		if strings.Contains(strings.Join(w.nodes[2].hears(), " "), "from "+target(1).Addr.String()) {
+			t.Errorf("node 0 spreads what it does not have: %q", w.nodes[2].hears())
 		}
-		w.nodes[0].epoch = 8
+		w.nodes[0].epoch.Store(8)
 		w.until(5*time.Second, "node 2 hears of the next", heard(2, "8 from "+target(1).Addr.String()))
 	}, withMemberlist(n, nil))
 }
