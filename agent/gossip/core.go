@@ -255,9 +255,6 @@ func (c *core) apply(n *node, d *delta, direct bool, at time.Duration) {
 	case d.generation < n.generation || d.generation == 0:
 		return
 	case d.generation > n.generation:
-		if n.liveness != Up {
-			n.arrivals = arrivals{} // the rhythm of another life
-		}
 		n.generation, n.heartbeat, n.version, n.values = d.generation, 0, 0, d.values
 		c.touch(n)
 	}
@@ -335,7 +332,7 @@ func (c *core) show() *View {
 		return nil
 	}
 	c.changed = false
-	v := &View{self: c.self.target.ID, byID: make(map[helenus.HostID]*Endpoint, len(c.byID))}
+	v := &View{byID: make(map[helenus.HostID]*Endpoint, len(c.byID))}
 	for i := -1; i < len(c.members); i++ {
 		n := c.self
 		if i >= 0 {

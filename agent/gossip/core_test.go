@@ -377,6 +377,21 @@ func TestValuesMax(t *testing.T) {
 	}
 }
 
+// TestOrder: whatever comes twice, late or in another order, the newest stays.
+func TestOrder(t *testing.T) {
+	c := newCore(target(1), wallAt, phiConvict)
+	c.setPeers([]wire.Target{target(2)})
+	said := func(version uint64, text string) delta {
+		return delta{target(2).ID, wallAt, version, []value{{KeyRack, version, text}}}
+	}
+	for _, d := range []delta{said(5, "new"), said(3, "old"), said(5, "forged"), {target(2).ID, wallAt - 1, 9, []value{{KeyRack, 9, "before"}}}} {
+		c.merge([]delta{d}, target(2).ID, instant{0, wallAt})
+		if n := c.members[0]; textOf(n.values, KeyRack) != "new" || n.version != 5 || n.heartbeat != 5 || n.generation != wallAt {
+			t.Errorf("after %+v: %+v", d, n)
+		}
+	}
+}
+
 // TestChoose: three that live, the dead now and then, never anybody twice.
 func TestChoose(t *testing.T) {
 	c := newCore(target(1), 1, phiConvict)

@@ -150,15 +150,11 @@ func find(values []value, k Key) (int, bool) {
 
 // View is a picture of the cluster. It does not change.
 type View struct {
-	self helenus.HostID
 	byID map[helenus.HostID]*Endpoint
 }
 
 // Alive tells whether requests should go to a node; this one is always alive.
 func (v *View) Alive(id helenus.HostID) bool {
-	if id == v.self {
-		return true
-	}
 	e := v.byID[id]
 	return e != nil && e.Liveness == Up
 }

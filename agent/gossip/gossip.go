@@ -190,7 +190,7 @@ func (g *Gossip) Run(ctx context.Context, w Messenger) error {
 		if cluster := g.opts.Cluster(); !running && cluster != (wire.ClusterID{}) {
 			running = true
 			members.Go(func() {
-				if err = g.members.Run(ctx, Room{Cluster: cluster, Wire: w, Reports: (*reports)(g)}); err != nil {
+				if err = g.members.Run(ctx, Room{Self: g.opts.Self, Cluster: cluster, Wire: w, Reports: (*reports)(g)}); err != nil {
 					cancel()
 				}
 			})

@@ -11,7 +11,6 @@ import (
 
 	"helenus"
 	"helenus/agent/wire"
-	"helenus/internal/meta"
 )
 
 func TestThreeNodes(t *testing.T) {
@@ -351,24 +350,25 @@ func TestLeave(t *testing.T) {
 func TestEpoch(t *testing.T) {
 	inWorld(t, 19, 3, func(w *world) {
 		w.until(3*time.Second, "all up", func() bool { return w.allSee(upTo(3)...) })
-		w.nodes[1].epoch = 5
+		w.nodes[1].epoch.Store(5)
 		w.run(3 * time.Second)
 		for _, i := range []int{0, 2} {
-			if h := w.nodes[i].heard; len(h) == 0 || slices.Compact(h)[0] != fmt.Sprintf("5 from %s", target(2).Addr) {
+			if h := w.nodes[i].hears(); len(h) == 0 || slices.Compact(h)[0] != fmt.Sprintf("5 from %s", target(2).Addr) {
 				t.Errorf("node %d heard %q", i, h)
 			}
 		}
-		w.nodes[0].epoch, w.nodes[2].epoch = 5, 5
+		w.nodes[0].epoch.Store(5)
+		w.nodes[2].epoch.Store(5)
 		w.run(3 * time.Second)
-		n := len(w.nodes[0].heard)
+		n := len(w.nodes[0].hears())
 		w.run(10 * time.Second)
-		if len(w.nodes[0].heard) != n || w.nodes[0].fact(1).Epoch != 5 {
+		if len(w.nodes[0].hears()) != n || w.nodes[0].fact(1).Epoch != 5 {
 			t.Error("what this node has itself was heard again")
 		}
 		(*reports)(w.nodes[0].Gossip).Epoch(target(3).ID, 9)
 		(*reports)(w.nodes[0].Gossip).Epoch(target(9).ID, 9) // no member
 		(*reports)(w.nodes[0].Gossip).Epoch(target(3).ID, 4)
-		if h := w.nodes[0].heard[n:]; len(h) != 1 || h[0] != fmt.Sprintf("9 from %s", target(3).Addr) {
+		if h := w.nodes[0].hears()[n:]; len(h) != 1 || h[0] != fmt.Sprintf("9 from %s", target(3).Addr) {
 			t.Errorf("heard of Members: %q", h)
 		}
 	})
@@ -403,6 +403,41 @@ func TestSeeds(t *testing.T) {
 		w.until(15*time.Second, "the node knows the others again", func() bool { return w.sees(2, true, 0, 1) && w.sees(1, true, 2) })
 	})
 }
+
+// TestProbes: nodes with one seed ask at different times, each of them in turn,
+// and again in the same way.
+func TestProbes(t *testing.T) {
+	one := func(self int) (out []string) {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			p := NewProbes(5)
+			p.Know([]wire.Target{target(2), target(3), target(4)})
+			ctx, stop := context.WithTimeout(t.Context(), 6*time.Second)
+			defer stop()
+			ask := messenger(func(to wire.Target, c *wire.Call) {
+				out = append(out, fmt.Sprint(to.Addr, time.Since(began)))
+				c.Owner.Answered(c)
+			})
+			if err := p.Run(ctx, Room{Self: target(self), Wire: ask, Reports: &reports{core: newCore(target(self), 1, 8)}}); err != nil {
+				t.Error(err)
+			}
+		})
+		return out
+	}
+	a, b := one(1), one(7)
+	if len(a) != 6 || len(b) != 6 || strings.Fields(a[0])[1] == strings.Fields(b[0])[1] || !slices.Equal(a, one(1)) {
+		t.Errorf("%q %q", a, b)
+	}
+	for i := range 3 {
+		if n := strings.Count(strings.Join(a, " "), target(i+2).Addr.String()); n != 2 {
+			t.Errorf("node %d was asked %d times of 6", i+2, n)
+		}
+	}
+}
+
+type messenger func(to wire.Target, c *wire.Call)
+
+func (m messenger) Call(to wire.Target, c *wire.Call) { m(to, c) }
 
 func TestOptions(t *testing.T) {
 	good := Options{Self: target(1), Generation: 1, Members: NewProbes(1), Rand: func([]byte) {}}
@@ -443,7 +478,7 @@ func TestReplay(t *testing.T) {
 					w.stop(i)
 					w.start(i, wallAt+w.rng.Int64N(1000))
 				}
-				w.nodes[i].epoch += meta.Epoch(w.rng.IntN(2))
+				w.nodes[i].epoch.Add(w.rng.Uint64N(2))
 				w.run(time.Duration(w.rng.IntN(3000)) * time.Millisecond)
 			}
 			for i := range w.nodes {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,8 +55,7 @@ type member struct {
 	w      *world
 	number int
 	self   wire.Target
-	epoch  meta.Epoch
-	heard  []string
+	epoch  atomic.Uint64
 	log    bytes.Buffer
 	stop   context.CancelFunc
 	done   chan error
@@ -63,6 +63,7 @@ type member struct {
 	mu     sync.Mutex    // guards what follows
 	paused chan struct{} // nil: it runs
 	down   bool
+	heard  []string
 }
 
 const wallAt = 1_700_000_000 // when nodes of tests start unless they say otherwise
@@ -76,7 +77,8 @@ func inWorld(t *testing.T, seed uint64, n int, f func(w *world), change ...func(
 			w.peers = append(w.peers, target(i+1))
 		}
 		for i := range n {
-			w.nodes = append(w.nodes, &member{w: w, number: i, self: target(i + 1), epoch: 1})
+			w.nodes = append(w.nodes, &member{w: w, number: i, self: target(i + 1)})
+			w.nodes[i].epoch.Store(1)
 			w.start(i, wallAt)
 		}
 		defer func() { // also after a Fatal
@@ -93,8 +95,10 @@ func (w *world) start(i int, generation int64, change ...func(*Options)) {
 	m := w.nodes[i]
 	seed := w.rng.Uint64()
 	o := Options{
-		Self: m.self, Generation: generation, Peers: m.peers, Seeds: []helenus.Endpoint{target(1).Addr}, Epoch: func() meta.Epoch { return m.epoch },
+		Self: m.self, Generation: generation, Peers: m.peers, Seeds: []helenus.Endpoint{target(1).Addr}, Epoch: func() meta.Epoch { return meta.Epoch(m.epoch.Load()) },
 		Heard: func(from wire.Target, e meta.Epoch) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
 			m.heard = append(m.heard, fmt.Sprintf("%d from %s", e, from.Addr))
 		},
 		Rand: func(b []byte) {
@@ -341,6 +345,13 @@ func upTo(n int) []int {
 		all[i] = i
 	}
 	return all
+}
+
+// hears is what the node heard of epochs so far.
+func (m *member) hears() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.heard)
 }
 
 func (m *member) fact(of int) NodeFacts {

@@ -231,16 +231,16 @@ func TestMemberlistEpoch(t *testing.T) {
 				w.set(i, j, true)
 			}
 		}
-		w.nodes[1].epoch = 7
+		w.nodes[1].epoch.Store(7)
 		heard := func(i int, what string) func() bool {
-			return func() bool { return strings.Contains(strings.Join(w.nodes[i].heard, " "), what) }
+			return func() bool { return strings.Contains(strings.Join(w.nodes[i].hears(), " "), what) }
 		}
 		w.until(5*time.Second, "node 0 hears of it", heard(0, "7 from "+target(2).Addr.String()))
 		w.until(5*time.Second, "node 2 hears of it", heard(2, "7 from "+target(2).Addr.String()))
-		if strings.Contains(strings.Join(w.nodes[2].heard, " "), "from "+target(1).Addr.String()) {
-			t.Errorf("node 0 spreads what it does not have: %q", w.nodes[2].heard)
+		if strings.Contains(strings.Join(w.nodes[2].hears(), " "), "from "+target(1).Addr.String()) {
+			t.Errorf("node 0 spreads what it does not have: %q", w.nodes[2].hears())
 		}
-		w.nodes[0].epoch = 8
+		w.nodes[0].epoch.Store(8)
 		w.until(5*time.Second, "node 2 hears of the next", heard(2, "8 from "+target(1).Addr.String()))
 	}, withMemberlist(n, nil))
 }
@@ -405,6 +405,16 @@ func listen(t *testing.T) net.Listener {
 	return nil
 }
 
+// next waits for as long as nobody would.
+func next[T any](t *testing.T, from <-chan T) (v T) {
+	select {
+	case v = <-from:
+	case <-time.After(time.Minute):
+		t.Fatal("nothing comes")
+	}
+	return v
+}
+
 // TestSockets runs two nodes with wire and memberlist on real sockets.
 func TestSockets(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
@@ -452,13 +462,13 @@ func TestSockets(t *testing.T) {
 	}
 	for i, g := range nodes {
 		for changed := g.Changed(); !g.Alive(peers[1-i].ID); changed = g.Changed() {
-			<-changed
+			next(t, changed)
 		}
-		if id := <-trips[i]; id != peers[1-i].ID {
+		if id := next(t, trips[i]); id != peers[1-i].ID {
 			t.Errorf("node %d has probed %v", i, id)
 		}
 	}
-	if e := <-heard; e != 2 {
+	if e := next(t, heard); e != 2 {
 		t.Errorf("heard of epoch %d", e)
 	}
 	nodes[1].Leave(ctx)

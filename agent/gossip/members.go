@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"context"
+	"encoding/binary"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -29,6 +30,7 @@ type Members interface {
 
 // Room is what Members works with.
 type Room struct {
+	Self    wire.Target
 	Cluster wire.ClusterID
 	Wire    Messenger
 	Reports Reports
@@ -81,22 +83,28 @@ func (r *reports) Epoch(from helenus.HostID, e meta.Epoch) {
 // a second it asks one member, each in turn and in an order from the seed, for
 // an answer over wire. It spreads nothing: epochs go by what nodes say.
 type Probes struct {
+	seed uint64
+
 	mu      sync.Mutex // guards what follows
-	rng     *rand.Rand
+	rng     *rand.Rand // of Run
 	members []wire.Target
 	queue   []wire.Target
 }
 
-// NewProbes makes a Probes; the same seed asks in the same order.
-func NewProbes(seed uint64) *Probes { return &Probes{rng: rand.New(rand.NewPCG(seed, 0))} }
+// NewProbes makes a Probes; the same seed asks in the same order, and at other
+// times at each node.
+func NewProbes(seed uint64) *Probes { return &Probes{seed: seed} }
 
 // probeTimeout is that of memberlist in a LAN.
 const probeTimeout = 500 * time.Millisecond
 
 // Run implements Members.
 func (p *Probes) Run(ctx context.Context, room Room) error {
+	id := room.Self.ID
+	rng := rand.New(rand.NewPCG(p.seed^binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:])))
+	phase := time.Duration(rng.Int64N(int64(interval)))
 	p.mu.Lock()
-	phase := time.Duration(p.rng.Int64N(int64(interval)))
+	p.rng = rng
 	p.mu.Unlock()
 	timer := time.NewTimer(phase)
 	defer timer.Stop()
