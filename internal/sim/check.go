@@ -16,7 +16,8 @@ import (
 type Epochs struct {
 	mu    sync.Mutex // guards what follows
 	known map[meta.Epoch]said
-	at    map[string]meta.Epoch // by node
+	at    map[string]meta.Epoch  // by node
+	last  map[string]*meta.State // by node: what was looked at already
 }
 
 // said is who was first seen with an epoch's metadata.
@@ -27,6 +28,16 @@ type said struct {
 
 // Observe notes what a node has.
 func (e *Epochs) Observe(node string, state *meta.State) error {
+	e.mu.Lock()
+	same := e.last[node] == state
+	if e.last == nil {
+		e.last = map[string]*meta.State{}
+	}
+	e.last[node] = state
+	e.mu.Unlock()
+	if same {
+		return nil
+	}
 	return e.observe(node, state.Epoch, sha256.Sum256(meta.EncodeState(nil, state)))
 }
 

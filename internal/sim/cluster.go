@@ -100,7 +100,7 @@ func (s *Sim) peers(a *Actor, n *Node) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // everything was answered
 	res, err := c.Query(ctx, "SELECT peer FROM system.peers_v2")
 	if err != nil {
 		return 0, err
@@ -114,7 +114,7 @@ func (a *Actor) Ask(ctx context.Context, n *Node, statements ...string) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // everything was answered
 	for _, text := range statements {
 		a.Turn()
 		if _, err := c.Query(ctx, text); err != nil {
@@ -154,7 +154,7 @@ func (n *Node) readAll(table string, keys []string, into map[string]string) erro
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // everything was answered
 	for _, key := range keys {
 		number, err := ReadRegister(ctx, c, table, key, helenus.One)
 		var e *helenus.Error

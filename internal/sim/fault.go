@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -148,7 +149,7 @@ func (s *Sim) spoil(nodes []*Node, f Fault) {
 	case SlowDisk:
 		a.SetDiskDelay(50 * time.Millisecond)
 	case BadDisk:
-		a.FailDisk(1+s.rand.IntN(3), []error{syscall.EIO, syscall.ENOSPC}[s.rand.IntN(2)])
+		a.FailDisk(1+s.rand.IntN(3), fmt.Errorf("%w: %w", errDisk, []error{syscall.EIO, syscall.ENOSPC}[s.rand.IntN(2)]))
 	}
 }
 
@@ -218,15 +219,23 @@ func (s *Sim) Restart(n *Node) {
 	if n.begun() {
 		return
 	}
-	s.Go(fmt.Sprintf("start of %s, life %d", n.name, len(n.lives)+1), func(*Actor) {
-		if n.begun() {
-			return
-		}
-		if err := n.Start(); err != nil && !n.life.dead.Load() {
-			s.Errorf("start of %s: %v\n%s", n.name, err, tail(n.Log()))
+	s.Go(fmt.Sprintf("start of %s, life %d", n.name, len(n.lives)+1), func(a *Actor) {
+		for !n.begun() {
+			err := n.Start()
+			switch {
+			case err == nil || n.life.dead.Load():
+				return
+			case !errors.Is(err, errDisk):
+				s.Errorf("start of %s: %v\n%s", n.name, err, tail(n.Log()))
+				return
+			}
+			a.Turn() // the operator tries again until the disk is well
 		}
 	})
 }
+
+// errDisk is in every error of a disk that BadDisk made bad.
+var errDisk = errors.New("injected")
 
 // Heal ends whatever was done to nodes and the links between them and starts
 // those that are down.

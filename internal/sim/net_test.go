@@ -217,7 +217,7 @@ func TestPartition(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			if c, err := h.all[0].Dial(ctx, h.addr(1)); !errors.Is(err, context.DeadlineExceeded) {
-				return fmt.Errorf("a dial into a partition: %v, %v", c, err)
+				return fmt.Errorf("a dial into a partition: %v, %w", c, err)
 			}
 			c, err := h.dial(0, 1) // waits until it is healed
 			if err != nil {
@@ -255,7 +255,7 @@ func TestOneWay(t *testing.T) {
 			}
 			_ = c.SetReadDeadline(time.Now().Add(time.Second))
 			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-				return fmt.Errorf("read through a cut: %v", err)
+				return fmt.Errorf("read through a cut: %w", err)
 			}
 			if !strings.Contains(h.Trace(), "-> 5\n") {
 				t.Errorf("nothing arrived:\n%s", h.Trace())
@@ -279,7 +279,7 @@ func TestWindow(t *testing.T) {
 			// under way, one in each direction and one in the hands of the echo.
 			n, err := c.Write(make([]byte, 4*windowBytes))
 			if !errors.Is(err, os.ErrDeadlineExceeded) || n < windowBytes || n > 3*windowBytes {
-				return fmt.Errorf("%d bytes and %v", n, err)
+				return fmt.Errorf("%d bytes and %w", n, err)
 			}
 			_ = c.SetWriteDeadline(time.Time{})
 			ended := make(chan error)
