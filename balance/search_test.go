@@ -114,8 +114,8 @@ func mix(rnd *rand.Rand, r *Ring) {
 // TestPlanAgainstWalk compares plans of up to seven nodes with the plain solver.
 func TestPlanAgainstWalk(t *testing.T) {
 	kinds := map[string]int{}
-	most := count(t, "BALANCE_WALK_NODES", 5)
-	for seed := range count(t, "BALANCE_WALK", 120) {
+	most := count(t, "BALANCE_WALK_NODES", 7)
+	for seed := range count(t, "BALANCE_WALK", 40) {
 		seed += count(t, "BALANCE_WALK_FROM", 0)
 		r, g := randomCase(rand.New(rand.NewPCG(uint64(seed), 2)), most)
 		compareWalk(t, seed, r, g, kinds)
