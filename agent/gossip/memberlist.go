@@ -195,7 +195,14 @@ func (p *swim) Accept(first byte, nc net.Conn) bool {
 	p.mu.Lock()
 	t := p.port
 	p.mu.Unlock()
-	return first == firstMemberlist && t != nil && t.accept(nc)
+	if first != firstMemberlist {
+		return false
+	}
+	if t == nil { // not in a cluster yet; it comes again
+		_ = nc.Close()
+		return true
+	}
+	return t.accept(nc)
 }
 
 // note is the one value that is broadcast: an epoch, and who has it.
