@@ -122,7 +122,7 @@ func TestLatencies(t *testing.T) {
 			t.Errorf("percentile %v: %v, want about %v", p, got, want)
 		}
 	}
-	for d := time.Duration(4 * time.Microsecond); d < time.Minute; d = d*9/8 + 1 {
+	for d := 4 * time.Microsecond; d < time.Minute; d = d*9/8 + 1 {
 		if at := top(bucketOf(d)); at < d.Truncate(time.Microsecond) || at > d*3/2 {
 			t.Fatalf("%v is counted as %v", d, at)
 		}
