@@ -323,7 +323,9 @@ func TestSpeculativeRetry(t *testing.T) {
 
 // TestReadFailures: exact errors.
 func TestReadFailures(t *testing.T) {
-	runServing(t, three, func(c *nodes) { // scenario 12
+	far := three
+	far.latency = time.Millisecond // so that what fails here fails first
+	runServing(t, far, func(c *nodes) { // scenario 12
 		var all strings.Builder
 		all.WriteString("partition 1\n")
 		for i := range 100 {
@@ -522,7 +524,9 @@ func TestReadsOfDatacenters(t *testing.T) {
 // TestReadsAfterAFailure: a replica that cannot be reached is replaced by one
 // that can, though nobody knows yet that it is dead (scenario 3).
 func TestReadsAfterAFailure(t *testing.T) {
-	runServing(t, three, func(c *nodes) {
+	far := three
+	far.latency = time.Millisecond
+	runServing(t, far, func(c *nodes) {
 		for i := range c.all {
 			c.applyAt(i, "ks", "partition 1\nrow 1 live=5 v=x@5")
 		}
