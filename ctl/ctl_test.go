@@ -183,6 +183,14 @@ func TestRingOrder(t *testing.T) {
 	}
 }
 
+func TestAddressOrder(t *testing.T) {
+	for _, pair := range [][2]string{{"127.0.0.2", "127.0.0.10"}, {"127.0.0.2:7000", "127.0.0.10:7000"}, {"127.0.0.1:999", "127.0.0.1:7000"}, {"a", "b"}} {
+		if !addressLess(pair[0], pair[1]) || addressLess(pair[1], pair[0]) {
+			t.Errorf("%s is not before %s", pair[0], pair[1])
+		}
+	}
+}
+
 func TestFileSize(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 bytes", 1023: "1023 bytes", 1024: "1 KiB", 1536: "1.5 KiB", 117443: "114.69 KiB",
 		51 << 20: "51 MiB", 5 << 30: "5 GiB", 3 << 40: "3 TiB", 5000 << 40: "5000 TiB"} {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -118,7 +119,7 @@ func (c *command) clusterLayout(w io.Writer, r report.Cluster) {
 		if c.printPort && len(s.Endpoints) > 0 {
 			who = s.Endpoints
 		}
-		fmt.Fprintf(w, "\t\t%s: [%s]\n\n", s.Version, strings.Join(who, ", "))
+		fmt.Fprintf(w, "\t\t%s: [%s]\n\n", s.Version, strings.Join(inOrder(who), ", "))
 	}
 	fmt.Fprintf(w, "Stats for all nodes:\n\tLive: %d\n\tJoining: %d\n\tMoving: %d\n\tLeaving: %d\n\tUnreachable: %d\n",
 		r.Live, r.Joining, r.Moving, r.Leaving, r.Unreachable)
@@ -128,7 +129,7 @@ func (c *command) clusterLayout(w io.Writer, r report.Cluster) {
 	}
 	fmt.Fprint(w, "\nDatabase versions:\n")
 	for _, one := range r.Releases {
-		fmt.Fprintf(w, "\t%s: [%s]\n", one.Release, strings.Join(one.Endpoints, ", "))
+		fmt.Fprintf(w, "\t%s: [%s]\n", one.Release, strings.Join(inOrder(one.Endpoints), ", "))
 	}
 	fmt.Fprint(w, "\nKeyspaces:\n")
 	for _, k := range r.Keyspaces {
@@ -139,6 +140,13 @@ func (c *command) clusterLayout(w io.Writer, r report.Cluster) {
 		sort.Strings(options)
 		fmt.Fprintf(w, "\t%s -> Replication class: %s {%s}\n", k.Name, k.Class, strings.Join(options, ", "))
 	}
+}
+
+// inOrder sorts addresses, with ports or without.
+func inOrder(addresses []string) []string {
+	out := slices.Clone(addresses)
+	sort.Slice(out, func(i, j int) bool { return addressLess(out[i], out[j]) })
+	return out
 }
 
 func (c *command) version() *cobra.Command {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"slices"
+	"sort"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -62,7 +65,10 @@ func (c *command) metadataLayout(w io.Writer, m report.Metadata) {
 		leader = m.Leader
 	}
 	rows := [][]string{}
-	for _, v := range m.Voters {
+	voters := slices.Clone(m.Voters)
+	endpoint := func(v report.Voter) string { return net.JoinHostPort(v.Address, strconv.Itoa(v.Port)) }
+	sort.Slice(voters, func(i, j int) bool { return addressLess(endpoint(voters[i]), endpoint(voters[j])) })
+	for _, v := range voters {
 		address, role := c.endpoint(v.Address, v.Port), "follower"
 		if v.Leader {
 			leader, role = address, "leader"

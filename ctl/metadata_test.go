@@ -13,7 +13,7 @@ func TestMetadataLayout(t *testing.T) {
 	voter := report.Voter{HostID: "a", Address: "127.0.0.1", Port: 7000, Datacenter: "dc1", Rack: "r1", Liveness: report.Up, Leader: true}
 	down := report.Voter{HostID: "b", Address: "127.0.0.2", Port: 7000, Datacenter: "dc1", Rack: "r2", Liveness: report.Down}
 	f := &fakeNode{metadata: report.Metadata{ClusterID: "c", Epoch: 7, Level: 1, Member: true, Leader: "a", Term: 2, Applied: 9, Available: true,
-		Voters: []report.Voter{voter, down}}}
+		Voters: []report.Voter{down, voter}}}
 	_, out, _ := run(f, "metadata status")
 	want := `Cluster          : c
 Epoch            : 7

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/netip"
 	"sort"
 	"strconv"
 	"strings"
@@ -93,8 +94,13 @@ func datacenters(members []report.Member) ([]string, map[string][]report.Member)
 	return names, groups
 }
 
-// addressLess puts 127.0.0.2 before 127.0.0.10.
+// addressLess puts 127.0.0.2 before 127.0.0.10, and 127.0.0.2:7000 before
+// 127.0.0.10:7000.
 func addressLess(a, b string) bool {
+	if p, err := netip.ParseAddrPort(a); err == nil {
+		q, err := netip.ParseAddrPort(b)
+		return err == nil && p.Compare(q) < 0
+	}
 	x, y := net.ParseIP(a), net.ParseIP(b)
 	if x == nil || y == nil {
 		return a < b
