@@ -149,6 +149,9 @@ func (h *settling) read(c *row.Command) (out []string) {
 		}
 		kept, err := row.Keep(p)
 		must(h.t, err)
+		if kept.Static != nil && len(kept.Static.Cells) == 0 {
+			kept.Static = nil // that it lives, by columns not asked for, says nothing about rows
+		}
 		for _, u := range kept.Rows {
 			one := *kept
 			one.Rows = []row.Unfiltered{u}
@@ -183,6 +186,29 @@ func TestOlderFilesAreLeftAlone(t *testing.T) {
 	}
 	if n := s.cache.Stats().Misses; n != 2 { // its part of the index, its chunk of data
 		t.Errorf("%d blocks were loaded", n)
+	}
+	must(t, s.Close())
+}
+
+// TestRowsLiveByAnyColumn: a row without a marker lives by a column that nobody
+// asks for, in memory and in a file.
+func TestRowsLiveByAnyColumn(t *testing.T) {
+	def, err := row.ParseTable("k int | c int | v int, w text")
+	must(t, err)
+	def.Keyspace, def.Name = "ks", "t"
+	o := tiny(vfs.NewMem(), commitlog.Group, rand.New(rand.NewPCG(1, 1)))
+	o.ManualCompaction = true
+	s, err := Open(o, schemaOf(def), 1)
+	must(t, err)
+	must(t, <-apply(s, mutate(t, []*schema.Table{def}, "partition 1\nrow 1 v=7@5\nrow 2 w=~@6/100\nrow 3 live=4 v=8@4")).done)
+	c := everything(def)
+	c.Filter.Regulars = []bool{false, true}
+	for _, where := range []string{"memory", "a file"} {
+		got := rowsOf(t, def, func() (row.Partitions, error) { return s.Read(c, Blocking) }, c)
+		if n := strings.Count(got, "row "); n != 2 || strings.Contains(got, "v=") {
+			t.Errorf("in %s:\n%s", where, got)
+		}
+		must(t, s.Flush(t.Context(), def.ID))
 	}
 	must(t, s.Close())
 }

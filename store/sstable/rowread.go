@@ -20,6 +20,7 @@ type rowDecoder struct {
 	table   *schema.Table
 	// statics and regulars say which columns are wanted, by storage index; nil: all.
 	statics, regulars []bool
+	valued            bool // the column at hand is wanted
 
 	u          row.Unfiltered
 	row        row.Row
@@ -298,8 +299,10 @@ func (r *rowDecoder) rowBody(c *byteCursor, h *head) (err error) {
 			continue
 		}
 		f := &columns[i]
-		keep := f.column != nil && (wanted == nil || wanted[f.position])
-		if err := r.readColumn(c, f, keep, h.flags&flagComplexDeletion != 0); err != nil {
+		// A row may live by columns that nobody asks for: only their values are left
+		// out, see row.Filter.
+		r.valued = f.column != nil && (wanted == nil || wanted[f.position])
+		if err := r.readColumn(c, f, f.column != nil, h.flags&flagComplexDeletion != 0); err != nil {
 			return fmt.Errorf("column %s: %w", f.name, err)
 		}
 	}
@@ -382,7 +385,7 @@ func (r *rowDecoder) readColumn(c *byteCursor, f *fileColumn, keep, complexDelet
 	return nil
 }
 
-// readCell reads a cell and appends it to the row if it is wanted.
+// readCell reads a cell and appends it to the row, unless its column is gone.
 func (r *rowDecoder) readCell(c *byteCursor, f *fileColumn, keep bool) (err error) {
 	flags := c.byte()
 	if flags&^(cellDeleted|cellExpiring|cellEmpty|cellRowTimestamp|cellRowTTL) != 0 ||
@@ -427,6 +430,9 @@ func (r *rowDecoder) readCell(c *byteCursor, f *fileColumn, keep bool) (err erro
 	}
 	if !keep || out.Timestamp <= f.droppedAt {
 		return nil
+	}
+	if !r.valued {
+		out.Value = []byte{}
 	}
 	if flags&cellDeleted != 0 {
 		out.Flags, out.Value = row.Tombstone, nil
