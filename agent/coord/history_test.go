@@ -2,6 +2,7 @@ package coord
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -55,6 +56,12 @@ func (h *history) step(k int) {
 			if i != missing {
 				h.applyAt(n, "ks", text)
 			}
+		}
+	}
+	if h.r.IntN(3) == 0 { // some of it lies in files, more than one
+		n := h.all[h.r.IntN(len(h.all))]
+		if err := n.store.Flush(context.Background(), h.table("ks").ID); err != nil {
+			h.Fatal(err)
 		}
 	}
 	cl := []helenus.Consistency{helenus.Quorum, helenus.All, helenus.Two, helenus.LocalQuorum}[h.r.IntN(4)]
@@ -152,6 +159,35 @@ func (h *history) readAll(k int, cl helenus.Consistency) {
 	for _, n := range asked[1:] {
 		if a, b := h.stored(by, "ks", k), h.stored(n, "ks", k); a != b {
 			h.Errorf("%s: after a read at %s of nodes %v, node %d has\n%snode %d has\n%s", h.round, cl, asked, by, a, n, b)
+		}
+	}
+	if cl == helenus.All {
+		h.agree(k, by)
+	}
+}
+
+// agree: replicas that have the same find nothing to repair, whatever part of it
+// is read and wherever it lies.
+func (h *history) agree(k, by int) {
+	before := h.all[by].coord.Stats().Mismatches.Load()
+	for range 3 {
+		cmd := h.command("ks", k)
+		h.narrow(cmd)
+		if h.r.IntN(2) == 0 { // one row
+			c := keyBytes(h.r.IntN(8))
+			_, from := row.AppendBound(nil, cmd.Table, [][]byte{c}, false)
+			_, to := row.AppendBound(nil, cmd.Table, [][]byte{c}, true)
+			cmd.Filter.Slices = []row.Slice{{Start: from.Order, StartValues: from.Values, StartSize: 1, End: to.Order, EndValues: to.Values, EndSize: 1}}
+		}
+		if h.r.IntN(2) == 0 {
+			cmd.Filter.Regulars = []bool{false}
+		}
+		if _, err := h.read(by, helenus.All, cmd); err != nil {
+			h.Errorf("%s: %v", h.round, err)
+		}
+		if after := h.all[by].coord.Stats().Mismatches.Load(); after != before {
+			h.Errorf("%s: equal replicas of partition %d have different digests of %+v, %+v", h.round, k, cmd.Filter, cmd.Limits)
+			before = after
 		}
 	}
 }

@@ -324,7 +324,7 @@ func TestSpeculativeRetry(t *testing.T) {
 // TestReadFailures: exact errors.
 func TestReadFailures(t *testing.T) {
 	far := three
-	far.latency = time.Millisecond // so that what fails here fails first
+	far.latency = time.Millisecond      // so that what fails here fails first
 	runServing(t, far, func(c *nodes) { // scenario 12
 		var all strings.Builder
 		all.WriteString("partition 1\n")

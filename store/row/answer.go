@@ -46,7 +46,8 @@ type Answer struct {
 	o      AnswerOptions
 	purged purgedPartitions
 	purger Purger
-	bare   bool // see settled
+	bare   bool // see plan
+	single bool // and just one row is asked for
 	wants  int  // regular columns, if bare
 	parts  int  // partitions with something that lives
 
@@ -65,8 +66,10 @@ type Answer struct {
 	given    Deletion // of it, what has been given out
 	deletion Deletion
 	rows     int
-	some     bool // something has been given out
-	settled  bool // its row says all that matters for the digest
+	some     bool     // something has been given out
+	settled  bool     // its row says all that matters for the digest
+	cover    Deletion // of a single row: the strongest around it
+	deleted  bool     // and its own is stronger
 	cut      bool
 	marker   Marker
 }
@@ -136,6 +139,8 @@ func (a *Answer) heavy() bool {
 // plan notes whether the command may be answered by the newest row alone, as
 // the store does (see store's newest.go): then what is older differs from
 // replica to replica with what lies in which file, and must not be in a digest.
+// That is all that a whole row outlasts, and of what covers the row all but the
+// strongest deletion.
 func (a *Answer) plan() {
 	t, f := a.c.Table, &a.c.Filter
 	a.bare, a.wants = true, 0
@@ -149,6 +154,11 @@ func (a *Answer) plan() {
 			a.wants++
 			a.bare = a.bare && !col.IsComplex()
 		}
+	}
+	a.single = false
+	if n := len(t.Clustering); a.bare && len(f.Slices) == 1 {
+		s := &f.Slices[0]
+		a.single = n == 0 || s.StartSize == n && s.EndSize == n && bytes.Equal(s.StartValues, s.EndValues)
 	}
 }
 
@@ -189,12 +199,23 @@ func (a *Answer) partition(p Partition) error {
 		a.Data = append(a.Data, end)
 	}
 	if a.o.Digest {
-		if !a.settled && !a.deletion.IsLive() {
-			a.hashed = a.he.appendDeletion(a.hashed, a.deletion)
+		if d := a.around(); !d.IsLive() {
+			a.hashed = a.he.appendDeletion(a.hashed, d)
 		}
 		a.hashed = append(a.hashed, end)
 	}
 	return nil
+}
+
+// around is the deletion that the digest has beside rows and markers.
+func (a *Answer) around() Deletion {
+	switch {
+	case a.settled || a.deleted:
+		return Live()
+	case a.single && a.cover.Supersedes(a.deletion):
+		return a.cover
+	}
+	return a.deletion
 }
 
 // begin writes what stands in front of a partition's rows.
@@ -207,6 +228,7 @@ func (a *Answer) begin(p Partition) {
 		a.at = len(a.slices) - 1
 	}
 	a.deletion, a.rows, a.settled, a.cut = p.Deletion(), 0, false, false
+	a.cover, a.deleted = Live(), false
 	static := p.StaticRow()
 	a.some = !a.deletion.IsLive() || static != nil
 	a.e, a.he = Encoding{Table: a.c.Table}, Encoding{Table: a.c.Table}
@@ -373,7 +395,11 @@ func (a *Answer) change(at Clustering, size int, after bool, now Deletion) {
 	if a.o.Data {
 		a.Data = a.e.appendAnswerMarker(a.Data, &a.marker)
 	}
-	if a.o.Digest && !a.settled {
+	if a.single {
+		if now.Supersedes(a.cover) {
+			a.cover = now
+		}
+	} else if a.o.Digest {
 		a.hashed = a.he.appendAnswerMarker(a.hashed, &a.marker)
 	}
 }
@@ -412,7 +438,8 @@ func (a *Answer) row(r *Row, hashFrom int) {
 	alone := len(a.c.Table.Clustering) == 0 || onlyRow(a.slices, r.Clustering.Order)
 	if a.o.Digest {
 		out := a.form.digested(r, f.Regulars, a.c.Now)
-		if a.bare && alone && saysAll(out, f.Regulars, a.wants, a.c.Now) {
+		a.deleted = a.single && !out.Deletion.IsLive()
+		if a.single && saysAll(out, f.Regulars, a.wants, a.c.Now) {
 			key := binaryBlock(a.hashed[hashFrom:])
 			a.hashed = a.hashed[:hashFrom+key]
 			a.form.out.Deletion, a.form.out.Complex = Live(), nil
