@@ -175,7 +175,8 @@ func (a *Agent) makeRooms(p token.Partitioner) {
 	a.tables = system.NewTables(a.systemEnv())
 	a.coord = coord.New(coord.Options{Self: a.cluster.Self(), Datacenter: a.node.Datacenter, Partition: p,
 		Replica: a.replica, Tables: a.tables, Clock: clock,
-		Liveness: a.gossip, Hints: a.hints, Proximity: a.proximity(), Timeouts: a.timeouts})
+		Liveness: a.gossip, Hints: a.hints, Proximity: a.proximity(), Timeouts: a.timeouts,
+		Memory: a.budget.Child("answers of other nodes", a.cfg.InFlightBytesMax)})
 	a.engine = query.New(query.Options{
 		Coordinator: a.coord, Metadata: (*metadata)(a), Partitioner: p, Now: a.env.Now, Clock: clock, Rand: a.env.Rand,
 		Log: a.env.Log, Truncate: a.truncate, Describe: a.describe,
@@ -236,6 +237,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	for range rooms {
 		errs = append(errs, <-ends)
 	}
+	a.coord.Close()
 	return errors.Join(errs...)
 }
 
