@@ -134,7 +134,8 @@ func benchAt(t *testing.T, mode, host string) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, agent: exe, dir: filepath.Join(t.TempDir(), "lab"), host: host, cql: freeTestPort(t, host), storage: freeTestPort(t, host), admin: freeTestPort(t, host)}
+	ports := freeTestPorts(t, host, 3)
+	b := &bench{t: t, agent: exe, dir: filepath.Join(t.TempDir(), "lab"), host: host, cql: ports[0], storage: ports[1], admin: ports[2]}
 	t.Cleanup(func() {
 		nodes, _ := lab{b.dir}.nodes()
 		for _, n := range nodes {
@@ -146,14 +147,18 @@ func benchAt(t *testing.T, mode, host string) *bench {
 	return b
 }
 
-func freeTestPort(t *testing.T, host string) int {
+// freeTestPorts are different ports, since all are taken before any is let go.
+func freeTestPorts(t *testing.T, host string, count int) (ports []int) {
 	t.Helper()
-	ln, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		t.Fatal(err)
+	for range count {
+		ln, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		ports = append(ports, ln.Addr().(*net.TCPAddr).Port)
 	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+	return ports
 }
 
 // ctl runs a command line in the lab and keeps what it printed.
@@ -213,7 +218,7 @@ func TestUpAndDown(t *testing.T) {
 	b.wants(b.ctl("down -o yaml", 0), "state: down\nalready: true\n")
 	// The configuration stays, and no flag quietly differs from it.
 	admin := b.admin
-	b.admin = freeTestPort(t, b.host)
+	b.admin = freeTestPorts(t, b.host, 1)[0]
 	b.wants(b.ctl("up", 1), fmt.Sprintf("says port %d, --port says %d", admin, b.admin))
 }
 
@@ -444,7 +449,7 @@ func TestUpNamesTheOwnerOfAPort(t *testing.T) {
 	// A port that cannot be is not written down, so that another one may follow.
 	b.cql = 99999
 	b.wants(b.ctl("up", 1), "CQL: 99999 is not a port")
-	b.cql = freeTestPort(t, b.host)
+	b.cql = freeTestPorts(t, b.host, 1)[0]
 	b.wants(b.ctl("up", 0), "Helenus is up")
 	b.ctl("down", 0)
 }

@@ -14,20 +14,31 @@ import (
 )
 
 // processStart is when a process began, in ticks since the machine did; with
-// the boot's id no two processes share it. A zombie has ended.
+// the boot's id no two processes share it.
 func processStart(pid int) (string, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return "", err
 	}
-	// proc(5): the second field is a name in parentheses, which may hold anything;
-	// the state is the third field, the start the 22nd.
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
+	start, ok := runsSince(text)
+	if !ok {
 		return "", os.ErrProcessDone
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(boot)) + "+" + fields[19], err
+	return strings.TrimSpace(string(boot)) + "+" + start, err
+}
+
+// runsSince reads /proc/PID/stat. A zombie has ended when it is its only
+// thread: before that others may hold its ports.
+func runsSince(stat []byte) (start string, ok bool) {
+	// proc(5): the second field is a name in parentheses, which may hold anything;
+	// the state is the third field, the number of threads the 20th, the start the
+	// 22nd.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 20 || fields[0] == "X" || fields[0] == "Z" && (fields[17] == "0" || fields[17] == "1") {
+		return "", false
+	}
+	return fields[19], true
 }
 
 // portOwner names the process that listens where at wants to.

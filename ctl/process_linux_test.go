@@ -27,6 +27,24 @@ func TestPortOwnerByAddress(t *testing.T) {
 	}
 }
 
+func TestRunsSince(t *testing.T) {
+	stat := func(state, threads string) []byte {
+		return []byte("7 (a b) c) " + state + " 1 7 7 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 " + threads + " 0 4711 0 0")
+	}
+	for _, tt := range []struct {
+		state, threads string
+		want           bool
+	}{{"S", "1", true}, {"R", "9", true}, {"Z", "1", false}, {"Z", "2", true}, {"Z", "12", true}, {"Z", "0", false}, {"X", "2", false}} {
+		start, ok := runsSince(stat(tt.state, tt.threads))
+		if ok != tt.want || ok && start != "4711" {
+			t.Errorf("state %s, %s threads: %q, %v", tt.state, tt.threads, start, ok)
+		}
+	}
+	if _, ok := runsSince([]byte("7 (cut")); ok {
+		t.Error("a torn line is a process")
+	}
+}
+
 func TestSocketAddress(t *testing.T) {
 	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
 		t.Skip("the texts below are of a little-endian machine")

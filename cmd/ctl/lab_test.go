@@ -30,7 +30,7 @@ func newRealLab(t *testing.T) *realLab {
 	if out, err := exec.Command("go", "build", "-o", l.agent, "helenus/cmd/helenus-agent").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	l.cql, l.storage, l.admin = l.freePort(), l.freePort(), l.freePort()
+	l.takePorts()
 	t.Cleanup(func() {
 		// A node that does not end keeps the folder of the test.
 		for number := 1; number <= 3; number++ {
@@ -51,13 +51,16 @@ func (l *realLab) host(number int) string {
 	return fmt.Sprintf("127.%d.%d.%d", 144+os.Getpid()>>8&63, os.Getpid()&255, number)
 }
 
-func (l *realLab) freePort() int {
-	ln, err := net.Listen("tcp", net.JoinHostPort(l.host(1), "0"))
-	if err != nil {
-		l.t.Skip("no second loopback address: ", err)
+// takePorts chooses different ports that are free at the first address.
+func (l *realLab) takePorts() {
+	for _, port := range []*int{&l.cql, &l.storage, &l.admin} {
+		ln, err := net.Listen("tcp", net.JoinHostPort(l.host(1), "0"))
+		if err != nil {
+			l.t.Skip("no second loopback address: ", err)
+		}
+		defer ln.Close()
+		*port = ln.Addr().(*net.TCPAddr).Port
 	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
 }
 
 func (l *realLab) run(line string, more ...string) (int, string) {
