@@ -289,7 +289,7 @@ func TestWindow(t *testing.T) {
 			}()
 			h.At(time.Millisecond, "break", func() { h.net.Break(h.all[0], h.all[1]) })
 			if err := <-ended; !errors.Is(err, syscall.ECONNRESET) {
-				return fmt.Errorf("a write on a broken connection: %v", err)
+				return fmt.Errorf("a write on a broken connection: %w", err)
 			}
 			return nil
 		})
@@ -313,13 +313,13 @@ func TestHostsEnd(t *testing.T) {
 				_ = c.SetReadDeadline(time.Now().Add(time.Second))
 				_, err = c.Read(make([]byte, 1))
 				if silent != errors.Is(err, os.ErrDeadlineExceeded) || !silent && !errors.Is(err, syscall.ECONNRESET) {
-					return fmt.Errorf("silent %v: read: %v", silent, err)
+					return fmt.Errorf("silent %v: read: %w", silent, err)
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				_, err = h.all[0].Dial(ctx, h.addr(1))
 				if silent != errors.Is(err, context.DeadlineExceeded) || !silent && !errors.Is(err, syscall.ECONNREFUSED) {
-					return fmt.Errorf("silent %v: dial: %v", silent, err)
+					return fmt.Errorf("silent %v: dial: %w", silent, err)
 				}
 				if silent { // a machine that is back knows nothing of old connections
 					_ = c.SetReadDeadline(time.Time{})
@@ -328,7 +328,7 @@ func TestHostsEnd(t *testing.T) {
 					}
 					h.At(time.Second, "begin", func() { h.port[1] = h.all[1].begin(); h.listen(1) })
 					if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
-						return fmt.Errorf("read of a dead life's connection: %v", err)
+						return fmt.Errorf("read of a dead life's connection: %w", err)
 					}
 				}
 				return nil
@@ -349,10 +349,10 @@ func TestOldLife(t *testing.T) {
 			h.all[0].end(false)
 			h.port[0] = h.all[0].begin()
 			if _, err := old.Dial(t.Context(), h.addr(1)); !errors.Is(err, net.ErrClosed) {
-				return fmt.Errorf("dial: %v", err)
+				return fmt.Errorf("dial: %w", err)
 			}
 			if _, err := old.Listen(t.Context(), h.addr(0)); !errors.Is(err, net.ErrClosed) {
-				return fmt.Errorf("listen: %v", err)
+				return fmt.Errorf("listen: %w", err)
 			}
 			return nil
 		})
@@ -368,17 +368,17 @@ func TestRefusals(t *testing.T) {
 				want    error
 			}{{"10.0.0.1:7", syscall.EADDRINUSE}, {"10.0.0.2:8", syscall.EADDRNOTAVAIL}} {
 				if _, err := h.port[0].Listen(t.Context(), s.address); !errors.Is(err, s.want) || !strings.Contains(err.Error(), s.address) {
-					return fmt.Errorf("listen %s: %v", s.address, err)
+					return fmt.Errorf("listen %s: %w", s.address, err)
 				}
 			}
 			if _, err := h.port[0].Dial(t.Context(), "10.0.0.9:7"); !errors.Is(err, syscall.EHOSTUNREACH) {
-				return fmt.Errorf("dial: %v", err)
+				return fmt.Errorf("dial: %w", err)
 			}
 			if _, err := h.port[0].Dial(t.Context(), "10.0.0.1:9"); !errors.Is(err, syscall.ECONNREFUSED) {
-				return fmt.Errorf("dial: %v", err)
+				return fmt.Errorf("dial: %w", err)
 			}
 			if _, err := h.port[0].ListenPacket(t.Context(), "10.0.0.1:7"); !errors.Is(err, errNoPackets) {
-				return fmt.Errorf("packets: %v", err)
+				return fmt.Errorf("packets: %w", err)
 			}
 			return nil
 		})
