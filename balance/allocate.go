@@ -313,7 +313,7 @@ func (w *work) apartFrom(tokens [][]Position, held []Position) []Position {
 		}
 	}
 	for i := range held {
-		for taken[held[i]] {
+		for far := 0; taken[held[i]] && far <= len(taken); far++ { // on a full ring it stays, and the plan's check refuses it
 			held[i] = advance(held[i], At(1), w.m.size)
 		}
 		taken[held[i]] = true

@@ -148,8 +148,9 @@ func (w *work) weave(lists [][]act, out []act) (_ []act, farthest uint64) {
 		p := a.came[0]
 		far := uint64(0)
 		for taken[p] || final[p] {
-			p = advance(p, At(1), w.m.size)
-			far++
+			if p, far = advance(p, At(1), w.m.size), far+1; far > uint64(len(taken)+len(final)) {
+				return out, farthest // no token is free: the plan ends here, and its check says so
+			}
 		}
 		farthest = max(farthest, far)
 		a.came = []Position{p}

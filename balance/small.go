@@ -223,6 +223,19 @@ func (s *small) shapes() (out []shape, ok bool) {
 		ok = s.put(lists, shape{}, math.MaxInt, limit, &out)
 		return out, ok
 	}
+	if len(lists) == 1 && s.racksFirst() { // those whose racks alternate best
+		least := math.MaxInt
+		for i := range lists[0] {
+			x := &lists[0][i]
+			if x.score = s.score(x); x.score < least {
+				out, least = out[:0], x.score
+			}
+			if x.score == least {
+				out = append(out, *x)
+			}
+		}
+		return out, len(out) <= limit
+	}
 	if !s.byMoves {
 		return nil, false
 	}
