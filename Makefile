@@ -13,7 +13,7 @@ FUZZTIME   ?= 30s
 
 # A node on this machine, in the background; again is harmless.
 up: build
-	@$(BIN)/ctl up --nodes 3 --racks 3
+	@$(BIN)/ctl up $(if $(wildcard .lab),,--nodes 3)
 
 down:
 	@$(BIN)/ctl down

@@ -26,9 +26,11 @@ func (a *Agent) liveness(id helenus.HostID) report.Liveness {
 
 func (a *Agent) ranges(_ context.Context, r report.KeyspaceRequest) (report.TokenRanges, error) {
 	state := a.cluster.State()
-	ks := state.Schema.Keyspaces[r.Keyspace]
-	if ks == nil || ks.Virtual || ks.Replication.Class == ring.LocalName {
-		return report.TokenRanges{}, report.Errorf(report.NotFound, "The keyspace %s, does not exist, or is local to each node", r.Keyspace)
+	switch ks := state.Schema.Keyspaces[r.Keyspace]; {
+	case ks == nil || ks.Virtual:
+		return report.TokenRanges{}, report.Errorf(report.NotFound, "No such keyspace: %s", r.Keyspace)
+	case ks.Replication.Class == ring.LocalName:
+		return report.TokenRanges{}, report.Errorf(report.NotFound, "There is no ring for the keyspace: %s", r.Keyspace)
 	}
 	out := report.TokenRanges{Keyspace: r.Keyspace, SchemaVersion: helenus.HostID(state.SchemaVersion()).String(), Ranges: []report.TokenRange{}}
 	for _, arc := range state.Placement(r.Keyspace).Ranges() {
@@ -200,7 +202,7 @@ func (a *Agent) truncateHints(_ context.Context, r report.HintsRequest) (report.
 	for _, address := range r.Addresses {
 		n := memberAt(a.cluster.State(), address)
 		if n == nil {
-			return report.Empty{}, report.Errorf(report.NotFound, "no node of the cluster has the address %s", address)
+			return report.Empty{}, report.Errorf(report.NotFound, "Can't delete hints for unknown address /%s", address)
 		}
 		hosts = append(hosts, n.HostID)
 	}
@@ -250,7 +252,7 @@ func (a *Agent) reportMetadata() report.Metadata {
 
 func (a *Agent) recoverMetadata(ctx context.Context, _ report.Empty) (report.Metadata, error) {
 	if _, err := a.cluster.Recover(ctx); err != nil {
-		return report.Metadata{}, err
+		return report.Metadata{}, report.Errorf(report.Conflict, "%s", err.Error())
 	}
 	return a.reportMetadata(), nil
 }
