@@ -173,6 +173,10 @@ func (a *Agent) openHints() (err error) {
 // hintSegmentBytesMax: what has been delivered goes away file by file.
 const hintSegmentBytesMax = 32 << 20
 
+// connectTimeout is shorter than write_request_timeout: a node that cannot be
+// reached is the reason of a failure, not one more time-out at the same moment.
+const connectTimeout = 1500 * time.Millisecond
+
 // openWire hands the verbs of all rooms to the node's end of messages, and that
 // to the rooms.
 func (a *Agent) openWire() error {
@@ -182,7 +186,7 @@ func (a *Agent) openWire() error {
 	}
 	var err error
 	a.wire, err = wire.New(wire.Options{Self: a.self(), Identity: a.cluster.Identity, Verbs: verbs, Net: a.env.Net, Rand: a.env.Rand,
-		Log: a.env.Log, Budget: a.budget.Child("messages", a.cfg.InFlightBytesMax), Doors: a.gossip.Door})
+		Log: a.env.Log, Budget: a.budget.Child("messages", a.cfg.InFlightBytesMax), Doors: a.gossip.Door, ConnectTimeout: connectTimeout})
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}

@@ -119,3 +119,8 @@ func (d *deadlines) fire() {
 		op.expired()
 	}
 }
+
+// callSlack is by how much a call to another node outlives the request that made
+// it: the request's own deadline decides how it ends, not which of two timers of
+// the same moment comes first.
+const callSlack = 50 * time.Millisecond

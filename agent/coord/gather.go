@@ -133,7 +133,7 @@ func (g *gather) putLocked(i int, data bool) {
 	s.request = replica.ReadRequest{Epoch: g.x.r.State.Epoch, Data: data, Digest: !g.full && g.who.blockFor > 1,
 		BytesMax: g.bytesMax, Command: g.encoded}
 	s.sent = time.Now()
-	s.call.Verb, s.call.Request, s.call.Timeout = g.verb, &s.request, max(g.deadline.Sub(s.sent), time.Millisecond)
+	s.call.Verb, s.call.Request, s.call.Timeout = g.verb, &s.request, max(g.deadline.Sub(s.sent), 0)+callSlack
 }
 
 // send puts the questions, to this node last: its answer may be found at once,

@@ -293,7 +293,7 @@ func (op *writing) ask(x *copyOf, timeout time.Duration) {
 	op.refs++
 	op.mu.Unlock()
 	x.message.Epoch, x.message.Bytes = op.state.Epoch, x.payload
-	x.call = wire.Call{Verb: replica.VerbMutation, Request: &x.message, Timeout: timeout, Owner: x}
+	x.call = wire.Call{Verb: replica.VerbMutation, Request: &x.message, Timeout: timeout + callSlack, Owner: x}
 	op.c.opts.Wire.Call(target(x.node), &x.call)
 }
 

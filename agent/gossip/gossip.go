@@ -24,8 +24,8 @@ const (
 )
 
 const (
-	interval    = time.Second // between rounds
-	callTimeout = 2 * time.Second
+	interval    = time.Second             // between rounds
+	callTimeout = 1900 * time.Millisecond // never at the moment of a round
 )
 
 // Messenger sends calls: *wire.Wire.

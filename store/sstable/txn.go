@@ -144,7 +144,8 @@ func (t *Txn) Commit(remove ...Descriptor) error {
 		}
 	}
 	if err := t.write(txnRecord{kind: txnCommit}); err != nil {
-		t.ended = true // an Abort behind a COMMIT would say both
+		t.ended = true     // an Abort behind a COMMIT would say both
+		_ = t.file.Close() // the write's error is the one to tell
 		return t.wrap("commit", fmt.Errorf("%w: %w", ErrInDoubt, err))
 	}
 	t.remove, t.ended = remove, true
@@ -191,6 +192,7 @@ func (t *Txn) Abort() error {
 	}
 	t.ended = true
 	if err := t.write(txnRecord{kind: txnAbort}); err != nil {
+		_ = t.file.Close() // the write's error is the one to tell
 		return t.wrap("abort", err)
 	}
 	return t.finish(t.add)
