@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -199,14 +200,9 @@ func (a *Agent) storageAddress() string {
 // Run takes part in the cluster and serves operators, and clients once this
 // node is a member, until ctx ends.
 func (a *Agent) Run(ctx context.Context) error {
-	peers, err := a.env.Net.Listen(ctx, a.storageAddress())
+	doors, err := a.open(ctx)
 	if err != nil {
-		return fmt.Errorf("agent: listen for other nodes: %w", err)
-	}
-	operators, err := a.env.Net.Listen(ctx, net.JoinHostPort(a.cfg.AdminAddress, strconv.Itoa(a.cfg.AdminPort)))
-	if err != nil {
-		_ = peers.Close() // nobody has been told of it
-		return fmt.Errorf("agent: listen for operators: %w", err)
+		return err
 	}
 	// What clients and others lean on goes on while the front is closing.
 	back, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -214,11 +210,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	front, closeFront := context.WithCancel(ctx)
 	defer closeFront()
 	rooms := []func(context.Context) error{
-		func(ctx context.Context) error { return a.wire.Run(ctx, peers) },
+		func(ctx context.Context) error { return a.wire.Run(ctx, doors.peers) },
 		func(ctx context.Context) error { return a.cluster.Run(ctx, a.wire, a.gossip) },
 		func(ctx context.Context) error { return a.gossip.Run(ctx, a.wire) },
-		func(ctx context.Context) error { return a.admin.Run(ctx, operators) },
-		func(ctx context.Context) error { return a.hints.Run(ctx, a.wire) },
+		func(ctx context.Context) error { return a.admin.Run(ctx, doors.operators) },
 		a.replica.Run, a.followSchema, a.tell,
 	}
 	if a.dynamic != nil {
@@ -231,39 +226,98 @@ func (a *Agent) Run(ctx context.Context) error {
 			closeFront() // one room's end is the node's
 		}()
 	}
-	errs := []error{a.serve(front)}
+	last, stopHints := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopHints()
+	hinted := make(chan error, 1)
+	go func() { hinted <- a.hints.Run(last, a.wire) }()
+	errs := []error{a.serve(front, doors.clients)}
 	a.leave()
 	stop()
 	for range rooms {
 		errs = append(errs, <-ends)
 	}
 	a.coord.Close()
+	stopHints() // calls that broke off just now have left hints
+	errs = append(errs, <-hinted)
 	return errors.Join(errs...)
 }
 
+// doors are where a node listens.
+type doors struct{ peers, operators, clients net.Listener }
+
+// open listens at all of them before anything begins: a node that could not
+// serve must not become a member.
+func (a *Agent) open(ctx context.Context) (d doors, err error) {
+	for _, door := range []struct {
+		to       *net.Listener
+		who      string
+		host     string
+		port     int
+		settings string
+	}{
+		{&d.peers, "other nodes", a.cfg.ListenAddress, a.cfg.StoragePort, "listen_address, storage_port"},
+		{&d.operators, "operators", a.cfg.AdminAddress, a.cfg.AdminPort, "admin_address, admin_port"},
+		{&d.clients, "clients", a.cfg.RPCAddress, a.cfg.NativePort, "rpc_address, native_transport_port"},
+	} {
+		if *door.to, err = a.env.Net.Listen(ctx, net.JoinHostPort(door.host, strconv.Itoa(door.port))); err != nil {
+			for _, open := range []net.Listener{d.peers, d.operators} {
+				if open != nil {
+					_ = open.Close() // nobody has been told of it
+				}
+			}
+			return doors{}, fmt.Errorf("agent: listen for %s (%s): %w", door.who, door.settings, err)
+		}
+	}
+	return d, nil
+}
+
 // serve waits until this node is a member, and serves clients until ctx ends.
-func (a *Agent) serve(ctx context.Context) error {
+func (a *Agent) serve(ctx context.Context, native net.Listener) error {
 	select {
 	case <-a.cluster.Joined():
 	case <-ctx.Done():
-		return nil
+		return native.Close()
 	}
+	a.meetPeers(ctx)
 	// What the node joined with may have come after the store was opened.
 	if err := a.apply(a.cluster.State()); err != nil {
-		return fmt.Errorf("agent: the store cannot follow the schema: %w", err)
-	}
-	native, err := a.env.Net.Listen(ctx, net.JoinHostPort(a.cfg.RPCAddress, strconv.Itoa(a.cfg.NativePort)))
-	if err != nil {
-		return fmt.Errorf("agent: listen for clients: %w", err)
+		return errors.Join(fmt.Errorf("agent: the store cannot follow the schema: %w", err), native.Close())
 	}
 	address := native.Addr()
 	a.native.address.Store(&address)
 	a.say()
 	a.env.Log.Info("serving", "cql", address.String(), "admin", net.JoinHostPort(a.cfg.AdminAddress, strconv.Itoa(a.cfg.AdminPort)),
 		"host_id", a.cluster.Self().String(), "startup", a.env.Now().Sub(a.started))
-	err = a.server.Run(ctx, native)
+	err := a.server.Run(ctx, native)
 	a.native.address.Store(nil)
 	return err
+}
+
+// meetTimeout bounds how long a start waits to hear of every member: some may be
+// down.
+const meetTimeout = 5 * time.Second
+
+// meetPeers waits until of every member something was heard, so that the first
+// requests do not find the others missing.
+func (a *Agent) meetPeers(ctx context.Context) {
+	timeout := time.NewTimer(meetTimeout)
+	defer timeout.Stop()
+	for {
+		changed, view := a.gossip.Changed(), a.gossip.View()
+		if !slices.ContainsFunc(a.peers(), func(t wire.Target) bool {
+			e := view.Endpoint(t.ID)
+			return e == nil || e.Liveness == gossip.Unknown
+		}) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timeout.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // leaveTimeout bounds how long a node that ends waits for others to hear of it.

@@ -38,7 +38,7 @@ func (a *Agent) openCluster(p token.Partitioner) error {
 	}
 	a.cluster, err = cluster.Open(a.env.FS, cluster.Config{Dir: a.dataDir() + "/metadata", ClusterName: a.cfg.ClusterName,
 		Partitioner: p, Local: local, Install: install, Node: a.node, NumTokens: a.cfg.NumTokens, InitialTokens: initial,
-		Seeds: a.seeds, Allocate: allocateTokens(a.cfg.AllocateRF, a.env.Rand, a.env.Log), Rand: reader(a.env.Rand), Log: a.env.Log})
+		JoinWithoutData: !a.cfg.AutoBootstrap, Seeds: a.seeds, Allocate: allocateTokens(a.cfg.AllocateRF, a.env.Rand, a.env.Log), Rand: reader(a.env.Rand), Log: a.env.Log})
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}

@@ -51,9 +51,13 @@ func (a *Agent) findPlace() error {
 
 // openGossip makes this node's end of gossip; it is silent until Run.
 func (a *Agent) openGossip() error {
-	generation, err := nextGeneration(a.env.FS, filepath.Join(a.dataDir(), "metadata"), a.env.Now())
+	now := a.env.Now()
+	generation, err := nextGeneration(a.env.FS, filepath.Join(a.dataDir(), "metadata"), now)
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
+	}
+	if back := time.Duration(generation-now.Unix()) * time.Second; back > clockBackMax {
+		a.env.Log.Warn("the clock is behind that of the last start; writes may lose to older ones until it has caught up", "behind", back)
 	}
 	a.generation = generation
 	a.gossip, err = gossip.New(gossip.Options{Self: a.self(), Generation: generation, Peers: a.peers, Seeds: a.seeds,
@@ -69,6 +73,9 @@ func (a *Agent) openGossip() error {
 
 // generationBytesMax bounds its file: a number and the end of its line.
 const generationBytesMax = 32
+
+// clockBackMax is a difference that several starts in a second make.
+const clockBackMax = time.Minute
 
 // nextGeneration is the number of this start: the time, or more than at the
 // start before if the clock was set back.

@@ -389,6 +389,10 @@ func (l *Log) joining(s *meta.State) (meta.Node, error) {
 		return node, fmt.Errorf("cluster: host id %s belongs to the node at %s: this node runs on a copy of its directory %s; remove it",
 			l.self, have.Broadcast, l.cfg.Dir)
 	}
+	if table := s.UserTable(); table != "" && s.Node(l.self) == nil && !l.cfg.JoinWithoutData {
+		return node, fmt.Errorf("cluster: this node cannot join %s: there is a table %s, and data does not move to a new node yet; rows would be missing. "+
+			"Grow a cluster before it has tables, or set auto_bootstrap: false if they may be", s.ClusterName, table)
+	}
 	if _, err := meta.Apply(s, meta.Register{Node: node}); err != nil {
 		return node, fmt.Errorf("cluster: this node cannot join %s: %w", s.ClusterName, err)
 	}

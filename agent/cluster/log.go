@@ -52,6 +52,9 @@ type Config struct {
 	InitialTokens []token.Token // instead of chosen ones, whatever NumTokens says
 	// Allocate chooses that many tokens for a node that joins; nil: random ones.
 	Allocate func(*meta.State, meta.Node, int) []token.Token
+	// JoinWithoutData lets a new node join a cluster that has tables. Until data
+	// moves, the rows that lie in the new node's ranges are missing there.
+	JoinWithoutData bool
 	// Seeds are whom a new node asks for a cluster. With none, or with only its own
 	// address, it founds one at once.
 	Seeds []helenus.Endpoint

@@ -19,6 +19,9 @@ type Config struct {
 	Partitioner  string
 	Snitch       string
 	Seeds        []string
+	// AutoBootstrap false lets a new node join without the data that lies in its
+	// ranges.
+	AutoBootstrap bool
 
 	ListenAddress       string
 	BroadcastAddress    string // as ListenAddress when not set
@@ -136,6 +139,7 @@ func cluster(c *Config) []*setting {
 		class("partitioner", &c.Partitioner, "Murmur3Partitioner", "RandomPartitioner", "ByteOrderedPartitioner"),
 		class("endpoint_snitch", &c.Snitch, "SimpleSnitch", "GossipingPropertyFileSnitch", "PropertyFileSnitch", "Ec2Snitch", "Ec2MultiRegionSnitch"),
 		seeds(&c.Seeds),
+		boolean("auto_bootstrap", &c.AutoBootstrap, "true"),
 		number("default_keyspace_rf", &c.DefaultKeyspaceRF, "1", 1, 1000),
 	}
 }

@@ -30,7 +30,7 @@ func shipped(t *testing.T, name string) *Loaded {
 func TestDefaults(t *testing.T) {
 	c := load(t, "").Config
 	want := Config{
-		ClusterName: "Test Cluster", NumTokens: 16, AllocateRF: 3, Partitioner: "Murmur3Partitioner", Snitch: "SimpleSnitch",
+		ClusterName: "Test Cluster", NumTokens: 16, AllocateRF: 3, AutoBootstrap: true, Partitioner: "Murmur3Partitioner", Snitch: "SimpleSnitch",
 		Seeds: []string{"localhost"}, ListenAddress: "localhost", BroadcastAddress: "localhost", RPCAddress: "localhost",
 		BroadcastRPCAddress: "localhost", StoragePort: 7000, SSLStoragePort: 7001, NativePort: 9042, StartNative: true,
 		AllowOlderProtocols: true, DataDirectories: []string{"/var/lib/helenus/data"},

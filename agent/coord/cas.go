@@ -177,9 +177,13 @@ func (c *Coordinator) serializable(state *meta.State, keyspace string, key row.K
 	}
 	tok := c.opts.Partition.Token(key.Bytes)
 	for _, n := range p.Replicas(tok) {
-		if n.HostID != c.opts.Self {
-			return helenus.Unsupported("conditional statements over several replicas")
+		if n.HostID == c.opts.Self {
+			continue
 		}
+		if p.Strategy.Factor() == 1 {
+			return helenus.Unsupported("conditional statements on a key whose replica is another node, " + n.Endpoint.Addr().String())
+		}
+		return helenus.Unsupported("conditional statements over several replicas")
 	}
 	if p.Pending(tok) != nil {
 		return helenus.Unsupported("conditional statements over several replicas")

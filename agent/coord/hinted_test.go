@@ -97,21 +97,25 @@ func (c *nodes) live(i int, keyspace string, k int) (rows int) {
 
 // TestHintsAreNotResurrected: what was truncated does not come back by a hint.
 func TestHintsAreNotResurrected(t *testing.T) {
-	run(t, spec{places: "dc1/r1 dc1/r2", keyspaces: map[string]string{"ks": "2"}, hinted: true}, func(c *nodes) {
-		c.applyAt(1, "ks", "partition 1\nrow 1 live=4 v=old@4")
-		c.setDead(1, true)
-		if err := c.put(0, helenus.One, "ks", 1, 5, "a"); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * time.Second)
-		c.setDead(1, false) // the hint is delivered within a second
-		if err := c.all[0].coord.Truncate(c.Context(), c.state, c.table("ks")); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(30 * time.Second)
-		synctest.Wait()
-		if got := c.holders("ks", 1); got != "" {
-			t.Errorf("held by %s", got)
-		}
-	})
+	for name, coordinator := range map[string]int{"a replica": 0, "a node that is none": 2} {
+		t.Run(name, func(t *testing.T) {
+			run(t, spec{places: "dc1/r1 dc1/r2 dc2/r1", keyspaces: map[string]string{"ks": "dc1:2"}, hinted: true}, func(c *nodes) {
+				c.applyAt(1, "ks", "partition 1\nrow 1 live=4 v=old@4")
+				c.setDead(1, true)
+				if err := c.put(coordinator, helenus.One, "ks", 1, 5, "a"); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(2 * time.Second)
+				c.setDead(1, false) // the hint is delivered within a second
+				if err := c.all[0].coord.Truncate(c.Context(), c.state, c.table("ks")); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(30 * time.Second)
+				synctest.Wait()
+				if got := c.holders("ks", 1); got != "" {
+					t.Errorf("held by %s", got)
+				}
+			})
+		})
+	}
 }

@@ -14,8 +14,8 @@ import (
 	"helenus/internal/ring"
 )
 
-// Truncate removes all data of a table at every node that may have some, this
-// one included, and waits. All of them must live: what one missed would come
+// Truncate removes all data of a table at every member, this one included, and
+// waits: a node that is no replica may keep hints of the table. All of them must live: what one missed would come
 // back.
 func (c *Coordinator) Truncate(ctx context.Context, state *meta.State, t *schema.Table) error {
 	p := c.placement(state, t.Keyspace)
@@ -29,7 +29,7 @@ func (c *Coordinator) Truncate(ctx context.Context, state *meta.State, t *schema
 	live := 0
 	_, local := p.Strategy.(ring.Local)
 	for _, n := range p.Topology.Nodes() {
-		if !p.IsReplica(n.HostID) || local && n.HostID != c.opts.Self {
+		if local && n.HostID != c.opts.Self {
 			continue
 		}
 		run.calls = append(run.calls, truncateCall{to: target(n)})

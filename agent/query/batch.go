@@ -110,8 +110,9 @@ func (x *execution) batchItem(item *BatchItem) (*modifyPlan, error) {
 	return plan, nil
 }
 
-// runBatch writes all items as one mutation, so that they take effect together
-// or not at all.
+// runBatch writes all items as one mutation: at each replica they take effect
+// together or not at all. Over several nodes a LOGGED batch has no log yet: of one
+// whose coordinator dies between two sends a part may stay.
 func (x *execution) runBatch(kind BatchKind) {
 	m := &x.mod
 	if len(m.items) == 0 {

@@ -14,6 +14,7 @@ package meta
 import (
 	"bytes"
 	"encoding/binary"
+	"maps"
 	"slices"
 
 	"helenus"
@@ -120,6 +121,17 @@ func (s *State) Placement(keyspace string) *ring.Placement { return s.placements
 func (s *State) SchemaVersion() (uuid [16]byte) {
 	binary.BigEndian.PutUint64(uuid[8:], uint64(s.Epoch))
 	return uuid
+}
+
+// UserTable names a table that is none of the system's; empty when there is
+// none.
+func (s *State) UserTable() string {
+	for _, ks := range s.Schema.Sorted() {
+		if !IsSystemKeyspace(ks.Name) && len(ks.Tables) > 0 {
+			return ks.Name + "." + slices.Sorted(maps.Keys(ks.Tables))[0]
+		}
+	}
+	return ""
 }
 
 // isLocal tells whether a keyspace is part of the program and not of the log.
