@@ -24,3 +24,14 @@ func TestFullRing(t *testing.T) {
 		}
 	}
 }
+
+// TestLastOfItsRack holds that planning ends where the one node that holds a
+// token leaves, and another one comes: every arc is the whole ring.
+func TestLastOfItsRack(t *testing.T) {
+	r := parse(t, `{"circumference":14,"nodes":[{"id":"n0","dc":"d","rack":"r0","weight":2,"tokens":[4]},{"id":"n1","dc":"e","rack":"r1","tokens":[5]}],
+		"keyspaces":[{"name":"k","strategy":"NetworkTopologyStrategy","dcs":{"d":2,"e":1},"bytes_per_token":"3","density":[["2","2"],["5","1"]]}]}`)
+	_, err := MakePlan(r, Goal{Mode: ModeReplicated, Racks: RacksIgnore, Join: []Join{{"n2", "d", "r0"}}, Leave: []string{"n0"}})
+	if impossible := (*Impossible)(nil); !errors.As(err, &impossible) {
+		t.Errorf("one node for two replicas: %v", err)
+	}
+}

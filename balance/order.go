@@ -153,7 +153,7 @@ func (o *orderer) weigh(pl *place, terms terms, c change) (waste, cost float64) 
 	if width.isZero() {
 		width = size
 	}
-	at := -1
+	at, done := -1, Position{} // how far from the arc's left end
 	if len(o.final.pos) > 0 {
 		at = o.final.holder(advance(left, At(1), size))
 	}
@@ -163,8 +163,8 @@ func (o *orderer) weigh(pl *place, terms terms, c change) (waste, cost float64) 
 		o.buf = o.buf[:0]
 		if at >= 0 {
 			end := o.final.pos[at]
-			if d := after(c.left, end, size); !d.isZero() && d.less(width) {
-				right, last = end, false
+			if d := after(c.left, end, size); done.less(d) && d.less(width) {
+				right, last, done = end, false, d
 			}
 			o.buf, _ = pl.walk(o.r.m, o.final, terms, at, o.buf)
 			if at++; at == len(o.final.pos) {

@@ -19,6 +19,8 @@ type ringLister struct {
 	seen   map[string]bool
 	alike  map[string]int
 	out    []shape
+	kept   int // seats whose nodes stay
+	fewest int // moves of a ring so far
 	visits int
 	most   int
 	judged bool // arcs alone do not tell
@@ -37,7 +39,7 @@ const (
 func (s *small) ringsOf(circle int, p *problem) (out []shape, ok bool) {
 	l := &ringLister{s: s, p: p, circle: circle, seen: map[string]bool{}, alike: map[string]int{}, free: p.c.mode == ModeReplicated}
 	l.judged = l.free || !p.axis.plain
-	l.most = listVisits
+	l.most, l.fewest = listVisits, math.MaxInt-smallDetours
 	if s.tiny {
 		l.most = tinyListVisits
 	}
@@ -118,7 +120,12 @@ func (l *ringLister) next(at Position, c int) {
 	}
 	l.at, l.class = append(l.at, at), append(l.class, uint8(c))
 	l.left[c]--
+	stays := l.s.stays(l.p, at, uint8(c))
+	if stays {
+		l.kept++
+	}
 	switch {
+	case l.tooMany():
 	case len(l.at) == len(l.p.stay):
 		if l.fits(int(l.class[0]), at, l.at[0]) {
 			l.visit()
@@ -130,8 +137,18 @@ func (l *ringLister) next(at Position, c int) {
 			}
 		}
 	}
+	if stays {
+		l.kept--
+	}
 	l.left[c]++
 	l.at, l.class = l.at[:len(l.at)-1], l.class[:len(l.class)-1]
+}
+
+// tooMany tells that a ring that begins so takes more moves than are tried,
+// where moves come first.
+func (l *ringLister) tooMany() bool {
+	open := len(l.p.stay) - len(l.at)
+	return l.s.byMoves && !l.s.racksFirst() && len(l.p.held)-l.kept-open > l.fewest+smallDetours
 }
 
 // after tries the seats of class c that may follow a token.
@@ -213,6 +230,7 @@ func (l *ringLister) visit() {
 		return
 	}
 	l.seen[key] = true
+	l.fewest = min(l.fewest, x.moves)
 	if l.s.thin && !l.s.tiny && l.p.m.size.float() > 1<<50 { // the same but for rounding
 		turn := keyOf(l.at[:1]) + string(l.class)
 		if i, ok := l.alike[turn]; ok {
@@ -236,11 +254,17 @@ func (s *small) shapeOf(p *problem, at []Position, class []uint8) shape {
 	}
 	x := shape{at: append(slices.Clone(at[from:]), at[:from]...), class: append(slices.Clone(class[from:]), class[:from]...), moves: len(p.held)}
 	for i, at := range x.at {
-		if k, ok := slices.BinarySearchFunc(p.held, at, Position.cmp); ok && s.class[slices.Index(s.node, p.stay[k])] == int(x.class[i]) {
+		if s.stays(p, at, x.class[i]) {
 			x.moves--
 		}
 	}
 	return x
+}
+
+// stays tells whether a node of that class holds the token.
+func (s *small) stays(p *problem, at Position, class uint8) bool {
+	k, ok := slices.BinarySearchFunc(p.held, at, Position.cmp)
+	return ok && s.class[slices.Index(s.node, p.stay[k])] == int(class)
 }
 
 // keyOf names tokens.
