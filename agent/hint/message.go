@@ -58,7 +58,7 @@ func (m *batch) Decode(b []byte) error {
 			return fmt.Errorf("hint: a batch is cut short")
 		}
 		hint := b[n : n+int(size)]
-		if err := checkMutation(hint); err != nil {
+		if err := row.CheckMutation(hint); err != nil {
 			return err
 		}
 		m.Hints = append(m.Hints, hint)
@@ -68,19 +68,6 @@ func (m *batch) Decode(b []byte) error {
 		return fmt.Errorf("hint: %d bytes behind a batch", len(b))
 	}
 	return nil
-}
-
-func checkMutation(b []byte) error {
-	m := row.ReadMutation(b)
-	for {
-		update, ok := m.Next()
-		if !ok {
-			return m.Err()
-		}
-		if _, _, err := row.PeekUpdate(update); err != nil {
-			return err
-		}
-	}
 }
 
 func (m *batch) size() (n int) {

@@ -87,20 +87,7 @@ func (m *Mutation) Decode(b []byte) error {
 		b = b[1+16*len(m.Forward):]
 	}
 	m.Bytes = b
-	return checkMutation(b)
-}
-
-func checkMutation(b []byte) error {
-	m := row.ReadMutation(b)
-	for {
-		update, ok := m.Next()
-		if !ok {
-			return m.Err()
-		}
-		if _, _, err := row.PeekUpdate(update); err != nil {
-			return err
-		}
-	}
+	return row.CheckMutation(b)
 }
 
 // Ack tells a coordinator how a forwarded mutation went at the sender.

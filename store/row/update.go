@@ -328,3 +328,18 @@ func (m *Mutation) Err() error {
 	}
 	return fmt.Errorf("row: read a mutation: %w", m.cur.err)
 }
+
+// CheckMutation looks at what came from outside as far as it can without the
+// tables: that it is made of updates, each with a table and a key.
+func CheckMutation(b []byte) error {
+	m := ReadMutation(b)
+	for {
+		update, ok := m.Next()
+		if !ok {
+			return m.Err()
+		}
+		if _, _, err := PeekUpdate(update); err != nil {
+			return err
+		}
+	}
+}
