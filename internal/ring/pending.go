@@ -3,7 +3,6 @@ package ring
 import (
 	"slices"
 
-	"helenus"
 	"helenus/internal/token"
 )
 
@@ -42,16 +41,4 @@ func (p *Placement) Pending(tok token.Token) []*Node {
 		}
 	}
 	return pending
-}
-
-// IsReplica tells whether a node is, or is about to be, a replica of something.
-func (p *Placement) IsReplica(id helenus.HostID) bool {
-	n := p.Topology.Node(id)
-	if n == nil {
-		return false
-	}
-	if s, ok := p.Strategy.(*Network); ok {
-		return s.factors[n.Datacenter] > 0
-	}
-	return p.Strategy.Factor() > 0
 }
