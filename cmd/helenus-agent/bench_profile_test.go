@@ -28,11 +28,18 @@ func TestBenchProfile(t *testing.T) {
 	if dir == "" {
 		t.Skip("SKIP: HELENUS_BENCH_PROFILE names the folder for the profiles")
 	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	operations := uint64(benchNumber("HELENUS_BENCH_OPS", 300_000))
+	memory := os.Getenv("HELENUS_BENCH_MEMORY") // less than the data: reads from files miss the block cache
+	if memory == "" {
+		memory = "4GiB"
+	}
 	sh := shape{benchNumber("HELENUS_BENCH_CONNECTIONS", 1), benchNumber("HELENUS_BENCH_DEPTH", 64)}
 	kept := table("kept", operations, 1)
 	for _, mode := range []struct{ name, more string }{{"group", ""}, {"periodic", helenusPeriodic}} {
-		profile(t, filepath.Join(dir, mode.name), "memory_limit: 4GiB\n"+mode.more, func(on *server, section func(name string, do func())) {
+		profile(t, filepath.Join(dir, mode.name), "memory_limit: "+memory+"\n"+mode.more, func(on *server, section func(name string, do func())) {
 			b := &bench{t: t}
 			put := func(name string, kind stress.Kind) {
 				w := workload(kept, stress.Uniform, kind)
