@@ -34,8 +34,11 @@ func openTiny(t testing.TB, fs vfs.FS, change func(*Options)) (*Store, *schema.T
 
 func put(t testing.TB, s *Store, def *schema.Table, key, value int) error {
 	t.Helper()
-	text := fmt.Sprintf("partition %d\nrow a,1 live=%d v=%d@%d w=%s@%d", key, value, value, value, strings.Repeat("w", 400), value)
-	return <-apply(s, mutate(t, []*schema.Table{def}, text)).done
+	return <-apply(s, mutate(t, []*schema.Table{def}, putText(key, value))).done
+}
+
+func putText(key, value int) string {
+	return fmt.Sprintf("partition %d\nrow a,1 live=%d v=%d@%d w=%s@%d", key, value, value, value, strings.Repeat("w", 400), value)
 }
 
 // values reads v of the row of each partition.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/bits"
 	"runtime"
 	"slices"
 	"sync"
@@ -42,21 +43,22 @@ func (s *Store) replay() error {
 		}
 	}
 	if stats.Records > 0 || stats.Torn {
-		s.opts.Log.Info("replayed the commit log", "records", stats.Records, "bytes", stats.Bytes, "covered", stats.Covered,
+		s.opts.Log.Info("replayed the commit log", "log_bytes", stats.Read, "records", stats.Records, "bytes", stats.Bytes, "covered", stats.Covered,
 			"torn_tail", stats.Torn, "took", s.opts.Now().Sub(started))
 	}
 	return nil
 }
 
 // replayer applies the updates of the log. Their order does not matter, so that
-// workers share them in batches; the log is read and checked meanwhile.
+// workers share them, each its span of the keys, in batches; the log is read and
+// checked meanwhile.
 type replayer struct {
 	s        *Store
 	gone     map[commitlog.TableID]commitlog.Position // tables that there are no more
-	batch    *replayBatch
+	last     *table                                   // of the update before: most are of the same
 	batchMax int
-	work     chan *replayBatch
-	workers  sync.WaitGroup
+	workers  []replayWorker
+	running  sync.WaitGroup
 	busy     sync.WaitGroup // batches that are not applied yet
 	free     sync.Pool      // *replayBatch
 
@@ -64,14 +66,22 @@ type replayer struct {
 	err error // guarded by mu: the first of a worker
 }
 
+// replayWorker has a span of the keys.
+type replayWorker struct {
+	batch *replayBatch // being filled
+	work  chan *replayBatch
+}
+
 // replayBatch is some updates, copied: the log uses its buffer again.
 type replayBatch struct {
 	bytes   []byte
 	updates []replayUpdate
+	reading row.Update
 }
 
 type replayUpdate struct {
 	t      *table
+	prefix uint64
 	pos    commitlog.Position
 	number int // in its record
 	from   int // in bytes, up to the next one's
@@ -87,22 +97,31 @@ const (
 )
 
 func newReplayer(s *Store) *replayer {
-	r := &replayer{s: s, gone: make(map[commitlog.TableID]commitlog.Position), batch: new(replayBatch)}
+	r := &replayer{s: s, gone: make(map[commitlog.TableID]commitlog.Position)}
+	r.free.New = func() any { return new(replayBatch) }
 	r.batchMax = int(min(replayBatchBytes, s.memory.limit/256))
 	shared := r.batchMax == replayBatchBytes
 	if n := s.opts.replayBatchBytes; n > 0 {
 		r.batchMax, shared = n, true
 	}
-	if n := min(runtime.GOMAXPROCS(0), replayWorkersMax); n > 1 && shared {
-		r.work = make(chan *replayBatch, n)
-		for range n {
-			r.workers.Go(func() {
-				for b := range r.work {
-					r.apply(b)
-					r.busy.Done()
-				}
-			})
+	n := 1
+	if shared {
+		n = min(runtime.GOMAXPROCS(0), replayWorkersMax)
+	}
+	r.workers = make([]replayWorker, n)
+	for i := range r.workers {
+		w := &r.workers[i]
+		w.batch = r.free.Get().(*replayBatch)
+		if n == 1 {
+			break
 		}
+		w.work = make(chan *replayBatch, 2)
+		r.running.Go(func() {
+			for b := range w.work {
+				r.apply(b)
+				r.busy.Done()
+			}
+		})
 	}
 	return r
 }
@@ -110,6 +129,7 @@ func newReplayer(s *Store) *replayer {
 // record takes one record of the log.
 func (r *replayer) record(rec *commitlog.Record) error {
 	m := row.ReadMutation(rec.Payload)
+	sent := false
 	for number := 1; ; number++ {
 		update, ok := m.Next()
 		if !ok {
@@ -118,17 +138,20 @@ func (r *replayer) record(rec *commitlog.Record) error {
 			}
 			break
 		}
-		if err := r.add(rec, number, update); err != nil {
+		w, err := r.add(rec, number, update)
+		if err != nil {
 			return err
 		}
+		if w != nil && len(w.batch.bytes) >= r.batchMax {
+			r.send(w)
+			sent = true
+		}
 	}
-	if len(r.batch.bytes) < r.batchMax {
+	if !sent {
 		return nil
 	}
-	r.send()
-	if r.s.memory.over() { // between two records, never within one
-		r.busy.Wait()
-		if err := r.failure(); err != nil {
+	if r.s.memory.crowded() { // between two records, never within one
+		if err := r.wait(); err != nil {
 			return err
 		}
 		return r.s.relieve(rec.Pos)
@@ -136,37 +159,41 @@ func (r *replayer) record(rec *commitlog.Record) error {
 	return r.failure()
 }
 
-func (r *replayer) add(rec *commitlog.Record, number int, update []byte) error {
-	id, _, err := row.PeekUpdate(update)
+// add gives an update to the worker that has its key; nil when nobody needs it.
+func (r *replayer) add(rec *commitlog.Record, number int, update []byte) (*replayWorker, error) {
+	id, key, err := row.PeekUpdate(update)
 	if err != nil {
-		return r.s.undecodable(rec.Pos, number, update, err)
+		return nil, r.s.undecodable(rec.Pos, number, update, err)
 	}
-	t := r.s.table(id)
-	if t == nil {
-		r.gone[commitlog.TableID(id)] = rec.Pos
-		return nil
+	t := r.last
+	if t == nil || t.id != id {
+		if t = r.s.table(id); t == nil {
+			r.gone[commitlog.TableID(id)] = rec.Pos
+			return nil, nil
+		}
+		r.last = t
 	}
 	if rec.Covered(commitlog.TableID(id)) {
-		return nil // in a file
+		return nil, nil // in a file
 	}
-	b := r.batch
-	b.updates = append(b.updates, replayUpdate{t, rec.Pos, number, len(b.bytes)})
+	prefix := r.s.opts.Partitioner.Prefix(key)
+	i, _ := bits.Mul64(prefix, uint64(len(r.workers)))
+	w := &r.workers[i]
+	b := w.batch
+	b.updates = append(b.updates, replayUpdate{t, prefix, rec.Pos, number, len(b.bytes)})
 	b.bytes = append(b.bytes, update...)
-	return nil
+	return w, nil
 }
 
-// send hands the batch to a worker.
-func (r *replayer) send() {
-	b := r.batch
-	if r.work == nil {
-		r.apply(b)
+// send hands a worker its batch.
+func (r *replayer) send(w *replayWorker) {
+	if w.work == nil {
+		r.apply(w.batch)
 	} else {
 		r.busy.Add(1)
-		r.work <- b
+		w.work <- w.batch
 	}
-	if r.batch, _ = r.free.Get().(*replayBatch); r.batch == nil {
-		r.batch = new(replayBatch)
-	}
+	w.batch = r.free.Get().(*replayBatch)
 }
 
 func (r *replayer) apply(b *replayBatch) {
@@ -176,7 +203,10 @@ func (r *replayer) apply(b *replayBatch) {
 			to = b.updates[i+1].from
 		}
 		update := b.bytes[u.from:to:to]
-		err := u.t.apply(u.t.view.active, update)
+		err := b.reading.ResetAt(update, u.t.def.Load(), u.prefix)
+		if err == nil {
+			err = u.t.view.active.m.Load(&b.reading)
+		}
 		if err != nil {
 			err = r.s.undecodable(u.pos, u.number, update, err)
 		}
@@ -197,14 +227,38 @@ func (r *replayer) failure() error {
 	return r.err
 }
 
-// close applies what is left.
-func (r *replayer) close() error {
-	r.send()
-	if r.work != nil {
-		close(r.work)
+// wait sees to it that all is applied.
+func (r *replayer) wait() error {
+	for i := range r.workers {
+		r.send(&r.workers[i])
 	}
-	r.workers.Wait()
+	r.busy.Wait()
 	return r.failure()
+}
+
+// close applies what is left, and lets it be read.
+func (r *replayer) close() error {
+	err := r.wait()
+	for i := range r.workers {
+		if r.workers[i].work != nil {
+			close(r.workers[i].work)
+		}
+	}
+	r.running.Wait()
+	for _, t := range r.s.sortedTables() {
+		if err == nil {
+			err = t.settle()
+		}
+	}
+	return err
+}
+
+// settle ends the loading of what is replayed.
+func (t *table) settle() error {
+	if err := t.view.active.m.Settle(t.def.Load()); err != nil {
+		return fmt.Errorf("%s: %w", t.def.Load().QualifiedName(), err)
+	}
+	return nil
 }
 
 // undecodable ends the start, or sets the update aside if the operator has
@@ -234,6 +288,9 @@ func (s *Store) relieve(at commitlog.Position) error {
 	t := s.flushCandidate()
 	if t == nil {
 		return nil
+	}
+	if err := t.settle(); err != nil {
+		return err
 	}
 	file, err := t.writeMemtable(t.view.active, commitlog.Position{})
 	if err != nil {

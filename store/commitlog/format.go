@@ -123,14 +123,14 @@ func parseBlock(block []byte) (h blockHeader, body []byte, ok bool) {
 	return h, block[blockHeaderSize : blockHeaderSize+used], true
 }
 
-// parseFrame checks a whole record, frame included, and gives its body.
-func parseFrame(rec []byte) (body []byte, reason string) {
+// checkFrame says what is wrong with a whole record, frame included.
+func checkFrame(rec []byte) (reason string) {
 	crc := crc32.Update(0, castagnoli, rec[:4])
 	crc = crc32.Update(crc, castagnoli, rec[frameSize:])
 	if crc != binary.LittleEndian.Uint32(rec[4:]) {
-		return nil, "record checksum"
+		return "record checksum"
 	}
-	return rec[frameSize:], ""
+	return ""
 }
 
 // parseData splits the body of a data record, kind included.

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"helenus/store/vfs"
 )
@@ -15,6 +18,8 @@ type Record struct {
 	Payload []byte
 	tables  []byte
 	covered map[TableID]Position
+	asked   TableID // last, and what covered says of it: most records are of one table
+	upTo    Position
 }
 
 // Tables is how many tables the record was appended for.
@@ -27,16 +32,17 @@ func (r *Record) Table(i int) TableID {
 
 // Covered tells whether a marker says that the record's updates of a table need
 // no replay.
-func (r *Record) Covered(table TableID) bool { return covers(r.covered, table, r.Pos) }
-
-func covers(covered map[TableID]Position, table TableID, pos Position) bool {
-	upTo, ok := covered[table]
-	return ok && pos.Compare(upTo) <= 0
+func (r *Record) Covered(table TableID) bool {
+	if table != r.asked {
+		r.asked, r.upTo = table, r.covered[table]
+	}
+	return r.Pos.Compare(r.upTo) <= 0
 }
 
 // ReplayStats says what Replay found.
 type ReplayStats struct {
 	Segments  int
+	Read      int64 // bytes of the segments, up to where their records end
 	Records   int   // delivered
 	Covered   int   // not delivered, for markers cover all their tables
 	Markers   int   //
@@ -77,34 +83,88 @@ func (l *Log) Replay(fn func(r *Record) error) (ReplayStats, error) {
 	return stats, nil
 }
 
-// collect is the first pass: it checks every byte and reads the markers.
+// collect is the first pass: it checks every byte and reads the markers, of
+// several segments at a time.
 func (l *Log) collect(stats *ReplayStats) (ends []uint32, covered map[TableID]Position, err error) {
-	covered = map[TableID]Position{}
 	stats.Segments = len(l.found.live)
-	for i, seg := range l.found.live {
-		sealedAt := uint32(0)
-		if i+1 < len(l.found.live) {
-			if sealedAt = l.found.live[i+1].previousEnd; sealedAt == 0 {
-				return nil, nil, l.corrupt(l.found.live[i+1], 0, "the header knows no previous segment")
+	all := make([]collected, len(l.found.live))
+	var next atomic.Int64
+	work := func() {
+		for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
+			l.collectSegment(i, &all[i])
+		}
+	}
+	var others sync.WaitGroup
+	for range l.collectors() - 1 {
+		others.Go(work)
+	}
+	work()
+	others.Wait()
+	covered = map[TableID]Position{}
+	for i := range all {
+		c := &all[i]
+		if c.err != nil {
+			return nil, nil, c.err
+		}
+		ends = append(ends, c.end)
+		stats.Read += int64(c.end)
+		stats.Markers += c.markers
+		if c.torn {
+			stats.Torn, stats.TornAt, stats.TornBytes = true, Position{l.found.live[i].id, c.end}, c.tornBytes
+		}
+		for table, upTo := range c.covered {
+			if covered[table].Compare(upTo) < 0 {
+				covered[table] = upTo
 			}
-		}
-		s := &scanner{log: l, seg: seg}
-		end, err := s.scan(sealedAt, func(pos Position, body []byte) error {
-			return collectMarker(pos, body, covered, stats)
-		})
-		if err != nil {
-			return nil, nil, err
-		}
-		ends = append(ends, end)
-		if sealedAt == 0 && (s.inGroup || s.tornBlocks > 0) {
-			stats.Torn, stats.TornAt = true, Position{seg.id, end}
-			stats.TornBytes = s.tornBlocks * int(seg.blockSize)
 		}
 	}
 	return ends, covered, nil
 }
 
-func collectMarker(pos Position, body []byte, covered map[TableID]Position, stats *ReplayStats) error {
+const (
+	collectorsMax = 8        // bounds what is read at a time
+	collectorsMin = 16 << 20 // bytes: a shorter log is read in order, which tests lean on
+)
+
+// collectors is how many segments are checked at a time.
+func (l *Log) collectors() int {
+	size := int64(0)
+	for i := range l.found.live {
+		size += l.found.live[i].slot.size
+	}
+	if size < collectorsMin {
+		return 1
+	}
+	return min(runtime.GOMAXPROCS(0), len(l.found.live), collectorsMax)
+}
+
+// collected is what the first pass finds in one segment.
+type collected struct {
+	end       uint32
+	covered   map[TableID]Position
+	markers   int
+	torn      bool
+	tornBytes int
+	err       error
+}
+
+func (l *Log) collectSegment(i int, c *collected) {
+	seg := l.found.live[i]
+	sealedAt := uint32(0)
+	if i+1 < len(l.found.live) {
+		if sealedAt = l.found.live[i+1].previousEnd; sealedAt == 0 {
+			c.err = l.corrupt(l.found.live[i+1], 0, "the header knows no previous segment")
+			return
+		}
+	}
+	s := &scanner{log: l, seg: seg}
+	c.end, c.err = s.scan(sealedAt, c.marker)
+	c.torn = sealedAt == 0 && (s.inGroup || s.tornBlocks > 0)
+	c.tornBytes = s.tornBlocks * int(seg.blockSize)
+}
+
+// marker takes one record.
+func (c *collected) marker(pos Position, body []byte) error {
 	if body[0] != kindMarker {
 		return nil
 	}
@@ -112,23 +172,28 @@ func collectMarker(pos Position, body []byte, covered map[TableID]Position, stat
 	if !ok || upTo.Compare(pos) >= 0 {
 		return errBody
 	}
-	stats.Markers++
-	if covered[table].Compare(upTo) < 0 {
-		covered[table] = upTo
+	c.markers++
+	if c.covered == nil {
+		c.covered = map[TableID]Position{}
+	}
+	if c.covered[table].Compare(upTo) < 0 {
+		c.covered[table] = upTo
 	}
 	return nil
 }
 
 var errBody = errors.New("record body")
 
-// deliver is the second pass.
+// deliver is the second pass. It checks blocks again, as they are read again,
+// but not the records in them.
 func (l *Log) deliver(ends []uint32, covered map[TableID]Position, stats *ReplayStats, fn func(*Record) error) (live []*segment, last Position, err error) {
-	rec := &Record{covered: covered}
+	rec := &Record{covered: covered, upTo: covered[TableID{}]}
 	for i, found := range l.found.live {
 		seg := &segment{id: found.id, end: ends[i], groups: 1, slot: found.slot, dirty: map[TableID]uint32{}}
 		found.slot.seg = seg
 		live = append(live, seg)
-		s := &scanner{log: l, seg: found}
+		book := dirtying{seg: seg}
+		s := &scanner{log: l, seg: found, checked: true}
 		_, err := s.scan(ends[i], func(pos Position, body []byte) error {
 			last = pos
 			if body[0] != kindData {
@@ -139,7 +204,7 @@ func (l *Log) deliver(ends []uint32, covered map[TableID]Position, stats *Replay
 			if rec.tables, rec.Payload, ok = parseData(body, rec.tables[:0]); !ok {
 				return errBody
 			}
-			if !seg.needs(rec) {
+			if !book.needs(rec) {
 				stats.Covered++
 				return nil
 			}
@@ -150,6 +215,7 @@ func (l *Log) deliver(ends []uint32, covered map[TableID]Position, stats *Replay
 			}
 			return nil
 		})
+		book.flush()
 		if err != nil {
 			return nil, last, err
 		}
@@ -157,16 +223,36 @@ func (l *Log) deliver(ends []uint32, covered map[TableID]Position, stats *Replay
 	return live, last, nil
 }
 
-// needs notes which tables still need a record.
-func (seg *segment) needs(rec *Record) bool {
+// dirtying notes which tables still need records of a segment. What it knows of
+// the last table is in the segment after flush.
+type dirtying struct {
+	seg    *segment
+	table  TableID
+	offset uint32 // of its last record; 0: none
+}
+
+func (d *dirtying) needs(rec *Record) bool {
 	needed := false
 	for i := range rec.Tables() {
-		if t := rec.Table(i); !rec.Covered(t) {
-			seg.dirty[t] = rec.Pos.Offset
-			needed = true
+		t := rec.Table(i)
+		if rec.Covered(t) {
+			continue
 		}
+		if t != d.table {
+			d.flush()
+			d.table = t
+		}
+		d.offset = rec.Pos.Offset
+		needed = true
 	}
 	return needed
+}
+
+func (d *dirtying) flush() {
+	if d.offset != 0 {
+		d.seg.dirty[d.table] = d.offset
+		d.offset = 0
+	}
 }
 
 // syncFound makes durable what was found, before anything is built on it: after
@@ -221,7 +307,8 @@ type scanner struct {
 	seg        foundSegment
 	group      uint32 // of the last good block
 	inGroup    bool   // that block was not the last of its group
-	record     []byte // the record being assembled
+	checked    bool   // the records have been, once
+	record     []byte // the record being assembled, if several blocks have it
 	recordAt   uint32
 	tornBlocks int
 }
@@ -324,21 +411,29 @@ func (s *scanner) take(off uint32, h blockHeader, body []byte, fn func(Position,
 			s.recordAt = at
 		}
 		need := frameSize
-		if len(s.record) >= frameSize {
-			size := binary.LittleEndian.Uint32(s.record)
+		if have := s.record; len(have) >= frameSize || (len(have) == 0 && len(body) >= frameSize) {
+			if len(have) == 0 {
+				have = body
+			}
+			size := binary.LittleEndian.Uint32(have)
 			if size == 0 || size > s.seg.segmentSize {
 				return s.log.corrupt(s.seg, s.recordAt, "record size")
 			}
 			need += int(size)
 		}
 		n := min(need-len(s.record), len(body))
-		s.record = append(s.record, body[:n]...)
+		part := body[:n:n]
 		body = body[n:]
 		at += uint32(n)
-		if len(s.record) == need && need > frameSize {
-			if err := s.emit(fn); err != nil {
+		if n < need || need == frameSize {
+			s.record = append(s.record, part...)
+			part = s.record
+		}
+		if len(part) == need && need > frameSize {
+			if err := s.emit(part, fn); err != nil {
 				return err
 			}
+			s.record = s.record[:0]
 		}
 	}
 	s.group, s.inGroup = h.group, h.flags&flagLast == 0
@@ -349,8 +444,11 @@ func (s *scanner) take(off uint32, h blockHeader, body []byte, fn func(Position,
 }
 
 // emit checks a whole record and passes it on.
-func (s *scanner) emit(fn func(Position, []byte) error) error {
-	body, reason := parseFrame(s.record)
+func (s *scanner) emit(record []byte, fn func(Position, []byte) error) error {
+	body, reason := record[frameSize:], ""
+	if !s.checked {
+		reason = checkFrame(record)
+	}
 	if reason == "" {
 		switch body[0] {
 		case kindData, kindMarker, kindClosed:
@@ -365,6 +463,5 @@ func (s *scanner) emit(fn func(Position, []byte) error) error {
 	if errors.Is(err, errBody) {
 		return s.log.corrupt(s.seg, s.recordAt, errBody.Error())
 	}
-	s.record = s.record[:0]
 	return err
 }

@@ -87,6 +87,15 @@ func (a *arena) charge(n int64) {
 	}
 }
 
+// release takes back what was charged.
+func (a *arena) release(n int64) {
+	a.mapped -= n
+	a.total.Add(-n)
+	if a.budget != nil {
+		a.budget.Release(n)
+	}
+}
+
 // free gives everything back. Nobody may hold a slice any more.
 func (a *arena) free() {
 	for _, s := range *a.slabs.Load() {

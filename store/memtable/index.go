@@ -16,7 +16,10 @@ type index struct {
 }
 
 // leafSize balances what an insertion moves against the size of the root.
-const leafSize = 128
+const (
+	leafSize   = 128
+	leafPushed = leafSize * 3 / 4
+)
 
 // leaf holds entries sorted by prefix, then by key. Prefixes lie together: a
 // search touches few cache lines.
@@ -155,6 +158,20 @@ func (x *index) insert(p position, prefix uint64, r ref) {
 		x.firsts[p.leaf] = prefix
 	}
 	l.n++
+}
+
+// push appends an entry behind all others; the leaves it fills have room for
+// what comes later.
+func (x *index) push(prefix uint64, r ref) {
+	last := len(x.leaves) - 1
+	if last < 0 || x.leaves[last].n == leafPushed {
+		x.leaves, x.firsts = append(x.leaves, new(leaf)), append(x.firsts, prefix)
+		last++
+	}
+	l := x.leaves[last]
+	l.prefixes[l.n], l.refs[l.n] = prefix, r
+	l.n++
+	x.count++
 }
 
 // split halves the leaf at p, or opens a new one behind a leaf that grows at

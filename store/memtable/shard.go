@@ -16,6 +16,8 @@ type shard struct {
 	arena arena
 	stats Stats
 	w     writer
+
+	loading *loading // nil unless something was loaded
 }
 
 // writer is what applying an update needs, kept to be used again.
@@ -47,6 +49,10 @@ func compareTie(p token.Partitioner, a, b []byte) int {
 func (s *shard) apply(m *Memtable, u *row.Update) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.applyLocked(m, u)
+}
+
+func (s *shard) applyLocked(m *Memtable, u *row.Update) error {
 	w := &s.w
 	t := u.Table()
 	u.Rewind()
@@ -72,26 +78,33 @@ func (s *shard) apply(m *Memtable, u *row.Update) error {
 // add puts the first update of a key in.
 func (s *shard) add(m *Memtable, t *schema.Table, u *row.Update, at position) error {
 	w := &s.w
-	base, local := u.Bases()
-	w.counted.reset(t, u, &w.st)
-	record, fits, err := appendSmall(w.record[:0], t, &w.counted, u, base, local, m.smallMax)
-	w.record = record
+	fits, err := s.encode(m, t, u)
 	if err != nil {
 		return err
 	}
 	if fits {
-		s.insert(m, at, u.Key().Prefix, s.copyRecord(record, w.st.MinTimestamp))
+		s.insert(m, at, u.Key().Prefix, s.copyRecord(w.record, w.st.MinTimestamp))
 		return nil
 	}
 	if err := u.Check(); err != nil {
 		return err
 	}
+	base, local := u.Bases()
 	r, large := w.large.newLarge(u.Key().Bytes, base, local)
 	if err := s.enlarge(t, u, large); err != nil {
 		return err
 	}
 	s.insert(m, at, u.Key().Prefix, r)
 	return nil
+}
+
+// encode makes a small record of an update alone, in w.record, and counts it.
+func (s *shard) encode(m *Memtable, t *schema.Table, u *row.Update) (fits bool, err error) {
+	w := &s.w
+	base, local := u.Bases()
+	w.counted.reset(t, u, &w.st)
+	w.record, fits, err = appendSmall(w.record[:0], t, &w.counted, u, base, local, m.smallMax)
+	return fits, err
 }
 
 func (s *shard) copyRecord(record []byte, least int64) ref {

@@ -283,11 +283,13 @@ func (e *Encoding) readMarker(c *cursor, flags byte, s *Scratch) {
 
 // readOrdered reads a clustering whose Order is stored, or makes it.
 func (e *Encoding) readOrdered(c *cursor, size int, bound, after bool, s *Scratch) Clustering {
-	switch e.Form {
-	case Raw:
-		return readClustering(c, e.Table, size, bound, after, s)
-	case Bare:
+	switch {
+	case e.Form == Bare, e.Form == Raw && size == 0 && !bound:
 		return Clustering{}
+	case e.Form == Raw:
+		return readClustering(c, e.Table, size, bound, after, s)
+	case size == 0:
+		return Clustering{Order: c.block()}
 	}
 	vs := ReadValues(e.Table.ClusteringTypes(), size, c.b)
 	for ok := true; ok; {

@@ -144,6 +144,15 @@ func readHeader(c *cursor) (id schema.TableID, key []byte, flags byte) {
 
 // Reset begins to read an update, which must be of table t.
 func (u *Update) Reset(b []byte, t *schema.Table, p token.Partitioner) error {
+	if err := u.ResetAt(b, t, 0); err != nil {
+		return err
+	}
+	u.key.Prefix = p.Prefix(u.key.Bytes)
+	return nil
+}
+
+// ResetAt is Reset for who knows the prefix of the key already.
+func (u *Update) ResetAt(b []byte, t *schema.Table, prefix uint64) error {
 	c := cursor{b: b}
 	id, key, flags := readHeader(&c)
 	if c.err == nil && id != t.ID {
@@ -160,7 +169,7 @@ func (u *Update) Reset(b []byte, t *schema.Table, p token.Partitioner) error {
 	if c.err != nil {
 		return wrap("read an update", t, c.err)
 	}
-	u.key = Key{Prefix: p.Prefix(key), Bytes: key}
+	u.key = Key{Prefix: prefix, Bytes: key}
 	u.body = c.b
 	u.Rewind()
 	return nil
@@ -199,6 +208,9 @@ func (u *Update) Check() error {
 		}
 	}
 }
+
+// Size is the bytes of the rows and markers.
+func (u *Update) Size() int { return len(u.body) }
 
 // Table is the table given to Reset.
 func (u *Update) Table() *schema.Table { return u.e.Table }
