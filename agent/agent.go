@@ -63,9 +63,9 @@ type Env struct {
 	Background func(work func())
 	// Members is gossip's second opinion on who answers; nil: memberlist.
 	Members gossip.Members
-	// ReadFile reads a file beside the configuration, such as
-	// cassandra-rackdc.properties; its error for one that is not there is
-	// fs.ErrNotExist. Nil: there are none.
+	// ReadFile reads a file by its absolute name, or else one beside the
+	// configuration, such as cassandra-rackdc.properties; its error for one that is
+	// not there is fs.ErrNotExist. Nil: there are none.
 	ReadFile func(name string) ([]byte, error)
 	// Reload reads the configuration again, for what may change while a node
 	// runs; nil: it cannot be.
@@ -84,6 +84,7 @@ type Agent struct {
 
 	place      *snitch.Snitch
 	seeds      []helenus.Endpoint
+	gossipKey  []byte    // nil: gossip is not encrypted
 	node       meta.Node // this one as it registers: without host id and tokens
 	generation int64     // of this start, for gossip
 
@@ -127,7 +128,7 @@ func New(cfg config.Config, env Env) (_ *Agent, err error) {
 	}
 	a.budget = budget.New("node", a.cfg.MemoryLimitBytes)
 	for _, open := range []func() error{
-		a.findPlace, a.findSeeds,
+		a.findPlace, a.findSeeds, a.findKey,
 		func() error { return a.openCluster(partitioner) },
 		func() error { return a.openStore(partitioner) },
 		a.openJournal, a.openGossip, a.openReplica, a.openHints,
@@ -139,6 +140,13 @@ func New(cfg config.Config, env Env) (_ *Agent, err error) {
 		}
 	}
 	return a, nil
+}
+
+// Check finds what is wrong with a configuration as New would, and opens nothing.
+// Of Env it needs ReadFile, Log and Net.
+func Check(cfg config.Config, env Env) error {
+	a := &Agent{cfg: cfg, env: env}
+	return errors.Join(a.findPlace(), a.findSeeds(), a.findKey())
 }
 
 // dataDir is where the node keeps what is not a table's.

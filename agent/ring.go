@@ -35,11 +35,7 @@ func (a *Agent) findPlace() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), placeTimeout)
 	defer cancel()
-	readFile := a.env.ReadFile
-	if readFile == nil {
-		readFile = func(string) ([]byte, error) { return nil, fs.ErrNotExist }
-	}
-	a.place, err = snitch.New(ctx, snitch.Options{Name: a.cfg.Snitch, ReadFile: readFile, Broadcast: broadcast, Dial: a.env.Net.Dial})
+	a.place, err = snitch.New(ctx, snitch.Options{Name: a.cfg.Snitch, ReadFile: a.readFile, Broadcast: broadcast, Dial: a.env.Net.Dial})
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
@@ -47,6 +43,36 @@ func (a *Agent) findPlace() error {
 		a.env.Log.Info(note)
 	}
 	return nil
+}
+
+func (a *Agent) readFile(name string) ([]byte, error) {
+	if a.env.ReadFile == nil {
+		return nil, fs.ErrNotExist
+	}
+	return a.env.ReadFile(name)
+}
+
+// findKey reads the key of gossip.
+func (a *Agent) findKey() error {
+	name := a.cfg.GossipKeyFile
+	if name == "" {
+		return nil
+	}
+	text, err := a.readFile(name)
+	if err == nil {
+		a.gossipKey, err = gossip.ParseKey(text)
+	}
+	if err != nil {
+		return fmt.Errorf("agent: gossip_key_file %s: %w", name, err)
+	}
+	return nil
+}
+
+// identity is what this node says of itself to others.
+func (a *Agent) identity() wire.Identity {
+	id := a.cluster.Identity()
+	id.Key = gossip.KeyID(a.gossipKey)
+	return id
 }
 
 // openGossip makes this node's end of gossip; it is silent until Run.
@@ -64,7 +90,7 @@ func (a *Agent) openGossip() error {
 		Epoch: func() meta.Epoch { return a.cluster.State().Epoch }, Heard: a.cluster.Heard,
 		Cluster: func() wire.ClusterID { return a.cluster.Identity().Cluster },
 		Rand:    a.env.Rand, Log: a.env.Log, Now: a.env.Now, PhiConvictThreshold: a.cfg.PhiConvictThreshold,
-		Members: a.env.Members, Net: a.env.Net, Listen: a.storageAddress()})
+		Members: a.env.Members, Net: a.env.Net, Listen: a.storageAddress(), Key: a.gossipKey})
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
@@ -192,7 +218,7 @@ func (a *Agent) openWire() error {
 		verbs = append(verbs, room.Verbs()...)
 	}
 	var err error
-	a.wire, err = wire.New(wire.Options{Self: a.self(), Identity: a.cluster.Identity, Verbs: verbs, Net: a.env.Net, Rand: a.env.Rand,
+	a.wire, err = wire.New(wire.Options{Self: a.self(), Identity: a.identity, Verbs: verbs, Net: a.env.Net, Rand: a.env.Rand,
 		Log: a.env.Log, Budget: a.budget.Child("messages", a.cfg.InFlightBytesMax), Doors: a.gossip.Door, ConnectTimeout: connectTimeout})
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)

@@ -54,6 +54,7 @@ type Config struct {
 	AutoSnapshot            bool
 	DefaultKeyspaceRF       int
 
+	GossipKeyFile       string // empty: gossip is not encrypted
 	PhiConvictThreshold float64
 	// DynamicSnitch asks the replicas first that answered fast lately.
 	DynamicSnitch               bool
@@ -167,6 +168,7 @@ func network(c *Config) []*setting {
 // peers are about other nodes: who lives, who is near, and what they missed.
 func peers(c *Config) []*setting {
 	return []*setting{
+		text("gossip_key_file", &c.GossipKeyFile, ""),
 		decimal("phi_convict_threshold", &c.PhiConvictThreshold, "8", 1, 100),
 		boolean("dynamic_snitch", &c.DynamicSnitch, "true"),
 		duration("dynamic_snitch_update_interval", &c.DynamicSnitchUpdateInterval, "100ms"),

@@ -44,11 +44,13 @@ type swim struct {
 }
 
 func newMemberlist(o *Options) (*swim, error) {
-	switch {
-	case o.Net == nil || o.Listen == "":
+	if o.Net == nil || o.Listen == "" {
 		return nil, errors.New("gossip: memberlist needs a network and an address to listen on")
-	case len(o.Key) != 0 && len(o.Key) != 16 && len(o.Key) != 24 && len(o.Key) != 32:
-		return nil, fmt.Errorf("gossip: the gossip key has %d bytes; make it 16, 24 or 32", len(o.Key))
+	}
+	if len(o.Key) > 0 {
+		if err := checkKey(o.Key); err != nil {
+			return nil, fmt.Errorf("gossip: %w", err)
+		}
 	}
 	var seed [8]byte
 	o.Rand(seed[:])

@@ -36,6 +36,7 @@ type Net interface {
 type Identity struct {
 	Cluster ClusterID // zero while it is in none
 	Feature uint32    // the feature level
+	Key     KeyID     // of gossip
 }
 
 // Options are what a Wire works with. Sizes and times that are zero get the
