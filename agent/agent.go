@@ -200,11 +200,6 @@ func (a *Agent) makeRooms(p token.Partitioner) {
 	})
 }
 
-// storageAddress is where other nodes reach this one.
-func (a *Agent) storageAddress() string {
-	return net.JoinHostPort(a.cfg.ListenAddress, strconv.Itoa(a.cfg.StoragePort))
-}
-
 // Run takes part in the cluster and serves operators, and clients once this
 // node is a member, until ctx ends.
 func (a *Agent) Run(ctx context.Context) error {
@@ -220,7 +215,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	rooms := []func(context.Context) error{
 		func(ctx context.Context) error { return a.wire.Run(ctx, doors.peers) },
 		func(ctx context.Context) error { return a.cluster.Run(ctx, a.wire, a.gossip) },
-		func(ctx context.Context) error { return a.gossip.Run(ctx, a.wire) },
+		func(ctx context.Context) error { return a.gossip.Run(ctx, a.wire, doors.packets) },
 		func(ctx context.Context) error { return a.admin.Run(ctx, doors.operators) },
 		a.replica.Run, a.followSchema, a.tell,
 	}
@@ -251,11 +246,27 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 // doors are where a node listens.
-type doors struct{ peers, operators, clients net.Listener }
+type doors struct {
+	peers, operators, clients net.Listener
+	packets                   net.PacketConn // of peers; nil: nobody reads them
+}
+
+func (d *doors) close() {
+	for _, ln := range []net.Listener{d.peers, d.operators, d.clients} {
+		if ln != nil {
+			_ = ln.Close() // nobody has been told of it
+		}
+	}
+}
 
 // open listens at all of them before anything begins: a node that could not
 // serve must not become a member.
 func (a *Agent) open(ctx context.Context) (d doors, err error) {
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
 	for _, door := range []struct {
 		to       *net.Listener
 		who      string
@@ -268,13 +279,15 @@ func (a *Agent) open(ctx context.Context) (d doors, err error) {
 		{&d.clients, "clients", a.cfg.RPCAddress, a.cfg.NativePort, "rpc_address, native_transport_port"},
 	} {
 		if *door.to, err = a.env.Net.Listen(ctx, net.JoinHostPort(door.host, strconv.Itoa(door.port))); err != nil {
-			for _, open := range []net.Listener{d.peers, d.operators} {
-				if open != nil {
-					_ = open.Close() // nobody has been told of it
-				}
-			}
-			return doors{}, fmt.Errorf("agent: listen for %s (%s): %w", door.who, door.settings, err)
+			return d, fmt.Errorf("agent: listen for %s (%s): %w", door.who, door.settings, err)
 		}
+	}
+	if a.env.Members != nil {
+		return d, nil
+	}
+	storage := net.JoinHostPort(a.cfg.ListenAddress, strconv.Itoa(a.cfg.StoragePort))
+	if d.packets, err = a.env.Net.ListenPacket(ctx, storage); err != nil {
+		return d, fmt.Errorf("agent: listen for other nodes by UDP (listen_address, storage_port): %w", err)
 	}
 	return d, nil
 }

@@ -90,7 +90,7 @@ func (a *Agent) openGossip() error {
 		Epoch: func() meta.Epoch { return a.cluster.State().Epoch }, Heard: a.cluster.Heard,
 		Cluster: func() wire.ClusterID { return a.cluster.Identity().Cluster },
 		Rand:    a.env.Rand, Log: a.env.Log, Now: a.env.Now, PhiConvictThreshold: a.cfg.PhiConvictThreshold,
-		Members: a.env.Members, Net: a.env.Net, Listen: a.storageAddress(), Key: a.gossipKey})
+		Members: a.env.Members, Net: a.env.Net, Key: a.gossipKey})
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}

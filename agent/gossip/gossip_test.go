@@ -446,7 +446,7 @@ func TestOptions(t *testing.T) {
 		"check the clock":        func(o *Options) { o.Generation = 0 },
 		"phi_convict_threshold":  func(o *Options) { o.PhiConvictThreshold = -1 },
 		"needs a network":        func(o *Options) { o.Members = nil },
-		"make it 16, 24 or 32":   func(o *Options) { o.Members, o.Net, o.Listen, o.Key = nil, &fakeNet{}, "a", make([]byte, 5) },
+		"make it 16, 24 or 32":   func(o *Options) { o.Members, o.Net, o.Key = nil, &fakeNet{}, make([]byte, 5) },
 		"":                       func(*Options) {},
 		"gossip: the generation": func(o *Options) { o.Generation = -1 },
 	} {
