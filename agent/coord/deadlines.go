@@ -28,7 +28,7 @@ func (d *deadlines) add(op *writing, timeout, again time.Duration) {
 	now := d.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	op.end = now + timeout
+	op.began, op.end = now, now+timeout
 	op.at, op.asksAgain = op.end, again > 0
 	if again > 0 {
 		op.at = now + again

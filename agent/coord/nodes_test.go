@@ -123,24 +123,26 @@ type listedHints struct {
 	mu    sync.Mutex // guards what follows
 	off   bool
 	count map[helenus.HostID]int
+	ages  []time.Duration
 	kept  map[helenus.HostID][][]byte
 }
 
 // Store implements Hints.
-func (h *listedHints) Store(to helenus.HostID, _ *meta.State, mutation []byte) bool {
+func (h *listedHints) Store(to helenus.HostID, _ *meta.State, mutation []byte, age time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.off {
 		return false
 	}
 	h.count[to]++
+	h.ages = append(h.ages, age)
 	h.kept[to] = append(h.kept[to], append([]byte(nil), mutation...))
 	return true
 }
 
 // StoreSynced implements Hints.
-func (h *listedHints) StoreSynced(to helenus.HostID, state *meta.State, mutation []byte, done func(bool)) {
-	done(h.Store(to, state, mutation))
+func (h *listedHints) StoreSynced(to helenus.HostID, state *meta.State, mutation []byte, age time.Duration, done func(bool)) {
+	done(h.Store(to, state, mutation, age))
 }
 
 func (h *listedHints) of(id helenus.HostID) int {

@@ -315,10 +315,14 @@ func (s *story) store(d *datadriven.TestData) string {
 	if a, ok := d.Arg("tables"); ok {
 		tables = a.Vals
 	}
+	var age time.Duration
+	if a, ok := d.Arg("age"); ok {
+		age, _ = time.ParseDuration(a.Vals[0])
+	}
 	kept, from := 0, number(d, "from", 1)
 	to := number(d, "to", from)
 	for i := from; i <= to; i++ {
-		if s.all[0].hints.Store(hostID(number(d, "for", 1)), s.metadata(), s.mutation(i, tables...)) {
+		if s.all[0].hints.Store(hostID(number(d, "for", 1)), s.metadata(), s.mutation(i, tables...), age) {
 			kept++
 		}
 	}
@@ -396,7 +400,7 @@ func TestCrash(t *testing.T) {
 			for range 3 {
 				first := next
 				for range 1 + rng.IntN(30) {
-					s.all[0].hints.Store(hostID(1), s.metadata(), s.mutation(next, "t"))
+					s.all[0].hints.Store(hostID(1), s.metadata(), s.mutation(next, "t"), 0)
 					next++
 				}
 				if rng.IntN(2) == 0 {
@@ -449,7 +453,7 @@ func TestStoreSynced(t *testing.T) {
 		var told []bool
 		began := time.Now()
 		store := func(to int) {
-			s.all[0].hints.StoreSynced(hostID(to), s.metadata(), s.mutation(1, "t"), func(kept bool) { told = append(told, kept) })
+			s.all[0].hints.StoreSynced(hostID(to), s.metadata(), s.mutation(1, "t"), 0, func(kept bool) { told = append(told, kept) })
 			synctest.Wait()
 		}
 		s.dead[hostID(1)] = true
