@@ -104,7 +104,9 @@ const generationBytesMax = 32
 const clockBackMax = time.Minute
 
 // nextGeneration is the number of this start: the time, or more than at the
-// start before if the clock was set back.
+// start before if the clock was set back. By more than a year it is refused: the
+// other nodes would believe neither of the two numbers if theirs is the other
+// time, and only an operator knows which clock was wrong.
 func nextGeneration(disk vfs.FS, dir string, now time.Time) (int64, error) {
 	name := filepath.Join(dir, "generation")
 	var before int64
@@ -116,6 +118,10 @@ func nextGeneration(disk vfs.FS, dir string, now time.Time) (int64, error) {
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return 0, err
+	}
+	if before-now.Unix() > gossip.GenerationAhead {
+		return 0, fmt.Errorf("%s: the last start was at %s, and the clock says %s: correct the clock, or remove the file if it was wrong then",
+			name, time.Unix(before, 0).UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
 	next := max(now.Unix(), before+1)
 	return next, vfs.WriteFile(disk, name, []byte(strconv.FormatInt(next, 10)+"\n"))
