@@ -131,7 +131,7 @@ func New(cfg config.Config, env Env) (_ *Agent, err error) {
 		a.findPlace, a.findSeeds, a.findKey,
 		func() error { return a.openCluster(partitioner) },
 		func() error { return a.openStore(partitioner) },
-		a.openJournal, a.openGossip, a.openReplica, a.openHints,
+		a.openJournal, a.openGossip, a.makeTables, a.openReplica, a.openHints,
 		func() error { a.makeRooms(partitioner); return nil },
 		a.openWire, a.makeAdmin,
 	} {
@@ -177,11 +177,16 @@ func (a *Agent) openJournal() (err error) {
 	return nil
 }
 
+// makeTables makes the tables that are rendered from what the node knows.
+func (a *Agent) makeTables() error {
+	a.traces = system.NewTraces(a.node.Broadcast)
+	a.tables = system.NewTables(a.systemEnv())
+	return nil
+}
+
 // makeRooms wires the request path: server, query, coord, replica, store.
 func (a *Agent) makeRooms(p token.Partitioner) {
 	clock := coord.NewClock(a.env.Now)
-	a.traces = system.NewTraces(a.node.Broadcast)
-	a.tables = system.NewTables(a.systemEnv())
 	a.coord = coord.New(coord.Options{Self: a.cluster.Self(), Datacenter: a.node.Datacenter, Partition: p,
 		Replica: a.replica, Tables: a.tables, Clock: clock,
 		Liveness: a.gossip, Hints: a.hints, Proximity: a.proximity(), Timeouts: a.timeouts,

@@ -214,7 +214,7 @@ type tracer Agent
 
 // Begin implements server.Tracer.
 func (t *tracer) Begin(client netip.Addr, command, request string, parameters map[string]string) (*query.Trace, func()) {
-	session := system.Session{ID: t.newTimeUUID(), Client: client, Command: command, Request: request, Parameters: parameters, Started: t.env.Now()}
+	session := system.Session{ID: t.newSessionID(), Client: client, Command: command, Request: request, Parameters: parameters, Started: t.env.Now()}
 	trace := t.traces.Start(session)
 	return coord.NewTrace(session.ID, func(activity string) { trace.Event(t.env.Now(), activity) }),
 		func() { trace.Finish(t.env.Now()) }

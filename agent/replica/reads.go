@@ -182,6 +182,10 @@ func (r *Replica) serveRead(q *wire.Request) {
 		s.end(Failed(ReasonSchema, "%s (at epoch %d)", err.Error(), state.Epoch))
 		return
 	}
+	if r.opts.Made != nil && r.opts.Made.Owns(s.command.Table) {
+		r.readMade(s.command, s)
+		return
+	}
 	r.Read(s.command, s)
 }
 

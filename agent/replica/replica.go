@@ -52,6 +52,15 @@ type Options struct {
 	// Truncated is told of a table before its data is removed here: what is kept
 	// of it for other nodes must not come back.
 	Truncated func(id schema.TableID)
+	// Made are the tables that are not in the store; nil: there are none.
+	Made Tables
+}
+
+// Tables are tables whose rows are made when they are asked for.
+type Tables interface {
+	// Owns tells whether a table is one of these.
+	Owns(t *schema.Table) bool
+	Read(command *row.Command) (row.Partitions, error)
 }
 
 // Replica applies mutations to the store and reads from it.
@@ -132,6 +141,18 @@ func (r *Replica) Read(command *row.Command, c Consumer) {
 	default:
 		c.ReadDone(helenus.Errorf(helenus.CodeOverloaded, "Too many reads are waiting for the disk (%d); try again later", r.opts.QueueMax))
 	}
+}
+
+// readMade runs a command of a table that is not in the store.
+func (r *Replica) readMade(command *row.Command, c Consumer) {
+	ps, err := r.opts.Made.Read(command)
+	if err == nil {
+		err = c.Partitions(ps)
+		if closeErr := ps.Close(); err == nil {
+			err = closeErr
+		}
+	}
+	c.ReadDone(err)
 }
 
 // Stats gives the counters; they are live.
