@@ -112,6 +112,11 @@ const (
 	SyncPeriodic SyncMode = "periodic" // the acknowledgement first, an fsync each period
 )
 
+// MutationBytesLimit is the most that max_mutation_size may be: with what goes
+// along it fits into a frame between nodes, of 32 MiB. A larger one would be
+// found out only by the connection to a replica.
+const MutationBytesLimit = 31 << 20
+
 // What CommitLogReplayErrors may be.
 const (
 	ReplayStop     = "stop"      // the start fails
