@@ -319,7 +319,7 @@ func (f *faultRun) finish() {
 	synctest.Wait()
 	for _, n := range f.all {
 		n.coord.acks.mu.Lock()
-		if left := len(n.coord.acks.of); left != 0 || n.coord.deadlines.first != nil {
+		if left := len(n.coord.acks.of); left != 0 || n.coord.deadlines.firstLocked() != nil {
 			f.Errorf("%s still holds writes: %d wait for acknowledgements", n.target, left)
 		}
 		n.coord.acks.mu.Unlock()

@@ -35,8 +35,8 @@ type writing struct {
 
 	// Of the list of deadlines, which guards them.
 	at         time.Duration
-	asksAgain  bool // at is not the end yet, but when forwarded copies are sent directly
-	listed     bool
+	asksAgain  bool      // at is not the end yet, but when forwarded copies are sent directly
+	queue      *dueQueue // nil: it is not listed
 	next, prev *writing
 }
 
