@@ -368,6 +368,9 @@ func (a *Agent) Close() error {
 	if a.store != nil {
 		errs = append(errs, a.store.Close())
 	}
+	if a.hints != nil {
+		a.hints.Close() // writes that the store has just ended leave hints
+	}
 	if a.cluster != nil {
 		errs = append(errs, a.cluster.Close())
 	}

@@ -99,6 +99,7 @@ type Hints struct {
 	buffered   int64
 	dirty      bool // the notes differ from their file
 	delivering int
+	ended      bool // Run writes no more
 
 	receiving struct {
 		mu      sync.Mutex // guards credits
@@ -169,7 +170,7 @@ func (h *Hints) store(to helenus.HostID, state *meta.State, mutation []byte, age
 	}
 	size := int64(recordSize(len(mutation)))
 	switch {
-	case !s.Enabled || slices.Contains(s.DisabledDCs, n.Datacenter), graces.least == 0, q.tooLate(now, s.Window),
+	case h.ended, !s.Enabled || slices.Contains(s.DisabledDCs, n.Datacenter), graces.least == 0, q.tooLate(now, s.Window),
 		s.BytesPerHostMax > 0 && q.bytes+size > s.BytesPerHostMax, h.buffered+size > h.opts.BufferBytes:
 		h.stats.Refused.Add(1)
 		h.missedLocked(q, mutation, now)

@@ -386,6 +386,36 @@ func (s *story) damage() string {
 	return names[0] + "\n"
 }
 
+// TestHintAfterTheEnd: what comes when nothing is written any more is not taken,
+// and noted for the next start.
+func TestHintAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &story{t: t}
+		s.cluster(2, "")
+		s.dead[hostID(1)] = true
+		for _, m := range s.all {
+			m.end()
+		}
+		h := s.all[0].hints
+		if h.Store(hostID(1), s.metadata(), s.mutation(1, "t"), 0) {
+			t.Error("it is taken")
+		}
+		h.StoreSynced(hostID(1), s.metadata(), s.mutation(2, "t"), 0, func(kept bool) {
+			if kept {
+				t.Error("it is kept")
+			}
+		})
+		h.Close()
+		s.all[0].fs = s.all[0].fs.CrashNone()
+		s.all[0].start()
+		defer s.all[0].end()
+		facts := s.all[0].hints.Facts()
+		if len(facts) != 1 || len(facts[0].Missed) != 1 || facts[0].Missed[0].Table != s.metadata().Schema.Find("ks", "t").ID {
+			t.Errorf("%+v", facts)
+		}
+	})
+}
+
 // TestCrash loses the power now and then: no hint that was synced is lost, and
 // the order stays.
 func TestCrash(t *testing.T) {
