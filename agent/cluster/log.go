@@ -55,6 +55,9 @@ type Config struct {
 	// JoinWithoutData lets a new node join a cluster that has tables. Until data
 	// moves, the rows that lie in the new node's ranges are missing there.
 	JoinWithoutData bool
+	// MayJoin tells why this node, which is no member, must not join; nil: nothing
+	// speaks against any cluster.
+	MayJoin func(*meta.State) error
 	// Seeds are whom a new node asks for a cluster. With none, or with only its own
 	// address, it founds one at once.
 	Seeds []helenus.Endpoint
