@@ -294,6 +294,7 @@ func (a *Agent) open(ctx context.Context) (d doors, err error) {
 	if d.packets, err = a.env.Net.ListenPacket(ctx, storage); err != nil {
 		return d, fmt.Errorf("agent: listen for other nodes by UDP (listen_address, storage_port): %w", err)
 	}
+	d.packets = &nearPackets{d.packets, (*near)(a)}
 	return d, nil
 }
 

@@ -90,7 +90,7 @@ func (a *Agent) openGossip() error {
 		Epoch: func() meta.Epoch { return a.cluster.State().Epoch }, Heard: a.cluster.Heard,
 		Cluster: func() wire.ClusterID { return a.cluster.Identity().Cluster },
 		Rand:    a.env.Rand, Log: a.env.Log, Now: a.env.Now, PhiConvictThreshold: a.cfg.PhiConvictThreshold,
-		Members: a.env.Members, Net: a.env.Net, Key: a.gossipKey})
+		Members: a.env.Members, Net: (*near)(a), Key: a.gossipKey})
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
@@ -224,7 +224,7 @@ func (a *Agent) openWire() error {
 		verbs = append(verbs, room.Verbs()...)
 	}
 	var err error
-	a.wire, err = wire.New(wire.Options{Self: a.self(), Identity: a.identity, Verbs: verbs, Net: a.env.Net, Rand: a.env.Rand,
+	a.wire, err = wire.New(wire.Options{Self: a.self(), Identity: a.identity, Verbs: verbs, Net: (*near)(a), Rand: a.env.Rand,
 		Log: a.env.Log, Budget: a.budget.Child("messages", a.cfg.InFlightBytesMax), Doors: a.gossip.Door, ConnectTimeout: connectTimeout})
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)

@@ -103,6 +103,12 @@ func (l *located) Dial(ctx context.Context, address string) (net.Conn, error) {
 // configuration.
 func onLocated(t *testing.T, n *located, rackDC string, settings map[string]string) *Agent {
 	t.Helper()
+	return onNet(t, n, n, rackDC, settings)
+}
+
+// onNet is onLocated with a network around it.
+func onNet(t *testing.T, around Net, n *located, rackDC string, settings map[string]string) *Agent {
+	t.Helper()
 	flags := map[string]string{"cluster_name": "zones", "listen_address": "127.0.0.1", "rpc_address": "127.0.0.1",
 		"data_file_directories": "/data", "commitlog_directory": "/log", "memory_limit": "256MiB"}
 	maps.Copy(flags, settings)
@@ -115,7 +121,7 @@ func onLocated(t *testing.T, n *located, rackDC string, settings map[string]stri
 	if n.zone != "" {
 		random(make([]byte, 1)) // another node has other ids
 	}
-	a, err := New(loaded.Config, Env{FS: vfs.NewMem(), Net: n, Now: time.Now, Rand: random, Log: slog.New(slog.DiscardHandler), Metrics: metrics.New(),
+	a, err := New(loaded.Config, Env{FS: vfs.NewMem(), Net: around, Now: time.Now, Rand: random, Log: slog.New(slog.DiscardHandler), Metrics: metrics.New(),
 		ReadFile: func(name string) ([]byte, error) {
 			if name != "cassandra-rackdc.properties" || rackDC == "" {
 				return nil, fs.ErrNotExist
