@@ -170,7 +170,7 @@ func (g *Gossip) Run(ctx context.Context, w Messenger, packets net.PacketConn) e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if packets != nil {
-		defer packets.Close() // by Members, if they ran
+		defer func() { _ = packets.Close() }() // Members have closed them, if they ran
 	}
 	g.mu.Lock()
 	g.wire = w
