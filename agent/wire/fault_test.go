@@ -33,7 +33,7 @@ func TestRefusals(t *testing.T) {
 		{"another cluster", identity(other), target(2), verbEcho, "this node is of cluster 01020300-0000-0000-0000-000000000000, the peer of cluster 09000000"},
 		{"another cluster, urgent", identity(other), target(2), verbGossip, "check the seeds of both"},
 		{"own host id", func(o *Options) { o.Self.ID = target(2).ID }, Target{Addr: target(2).Addr}, verbEcho, "this node's own host id"},
-		{"a key", key(KeyID{9}), target(2), verbGossip, "the gossip key of this node is none, the peer's is 0900000000000000: give all nodes the same gossip_key_file"},
+		{"a key", key(KeyID{9}), target(2), verbGossip, "host 00000000-0000-0000-0000-000000000002 has the gossip key none, host 00000000-0000-0000-0000-000000000001 has 0900000000000000: give all nodes the same gossip_key_file"},
 		{"another host", nil, Target{ID: target(3).ID, Addr: target(2).Addr}, verbEcho, "this is host 00000000-0000-0000-0000-000000000002, not 00000000-0000-0000-0000-000000000003"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

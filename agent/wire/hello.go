@@ -191,7 +191,7 @@ func judge(me, h *hello) welcome {
 	case h.to != (helenus.HostID{}) && h.to != me.from:
 		return refuse(statusOtherHost, "this is host %s, not %s", me.from, h.to)
 	case h.key != me.key:
-		return refuse(statusKey, "the gossip key of this node is %s, the peer's is %s: give all nodes the same gossip_key_file", me.key, h.key)
+		return refuse(statusKey, "host %s has the gossip key %s, host %s has %s: give all nodes the same gossip_key_file", me.from, me.key, h.from, h.key)
 	case h.lane >= laneCount:
 		return refuse(statusLane, "there is no %s", h.lane)
 	case outside && h.lane != Urgent:
