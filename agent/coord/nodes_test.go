@@ -58,6 +58,7 @@ type spec struct {
 	hinted    bool                    // hints are kept and delivered; else noted in listedHints
 	periodic  bool                    // the commit log is synced seldom: what is measured is not vfs.Mem
 	change    func(i int, o *Options) // nil, or what is different about a coordinator
+	replica   func(i int, o *replica.Options)
 }
 
 // testNode is one node of it.
@@ -300,13 +301,17 @@ func (c *nodes) startNode(i int, s spec) *testNode {
 	if err != nil {
 		c.Fatal(err)
 	}
-	n.replica = replica.New(replica.Options{Store: n.store, Readers: 2, QueueMax: 64, States: n.states,
+	share := replica.Options{Store: n.store, Readers: 2, QueueMax: 64, States: n.states,
 		Behind: func(_ helenus.HostID, e meta.Epoch) { n.behind = append(n.behind, e) },
 		Truncated: func(id schema.TableID) {
 			if n.kept != nil {
 				n.kept.Truncated(id)
 			}
-		}})
+		}}
+	if s.replica != nil {
+		s.replica(i, &share)
+	}
+	n.replica = replica.New(share)
 	o := Options{Self: n.id, Datacenter: self.Datacenter, Partition: token.Murmur3Partitioner{}, Replica: n.replica, Tables: noTables{},
 		Clock: NewClock(time.Now), Liveness: n, Hints: n.hints}
 	verbs := n.replica.Verbs()

@@ -9,6 +9,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -44,6 +45,9 @@ type Options struct {
 	// more may stand behind them before reads are refused as Overloaded.
 	Readers  int
 	QueueMax int
+	// TombstonesMax makes reads for coordinators fail that meet more; 0 is
+	// Cassandra's tombstone_failure_threshold.
+	TombstonesMax int
 
 	// Of a node that is not alone. States is the metadata that the store follows;
 	// Behind is told of a node that knows a newer epoch, and must not wait.
@@ -78,8 +82,6 @@ type Replica struct {
 	served      sync.Pool // *served
 	passing     sync.Pool // *passed
 	servedReads sync.Pool // *servedRead
-
-	tombstonesMax atomic.Int64
 }
 
 // Stats count the reads that had to wait for the disk; those that memory could
@@ -96,6 +98,7 @@ type pending struct {
 
 // New makes a Replica and starts its readers; Close stops them.
 func New(opts Options) *Replica {
+	opts.TombstonesMax = cmp.Or(opts.TombstonesMax, tombstonesMaxDefault)
 	ctx, stop := context.WithCancel(context.Background())
 	r := &Replica{opts: opts, queue: make(chan pending, opts.QueueMax), stop: stop, truncations: make(chan *wire.Request, truncationsMax)}
 	r.wg.Add(1)
