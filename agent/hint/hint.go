@@ -1,6 +1,7 @@
 package hint
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -70,20 +71,14 @@ type Options struct {
 	CallTimeout   time.Duration // 10 s
 }
 
-func orDefault[T int | int64 | time.Duration](v *T, otherwise T) {
-	if *v <= 0 {
-		*v = otherwise
-	}
-}
-
 func (o *Options) fill() {
-	orDefault(&o.Interval, time.Second)
-	orDefault(&o.SegmentBytes, 32<<20)
-	orDefault(&o.BufferBytes, 32<<20)
-	orDefault(&o.ReceiveBytes, 4<<20)
-	orDefault(&o.BatchBytes, 256<<10)
-	orDefault(&o.DeliveriesMax, 2)
-	orDefault(&o.CallTimeout, 10*time.Second)
+	o.Interval = cmp.Or(o.Interval, time.Second)
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, 32<<20)
+	o.BufferBytes = cmp.Or(o.BufferBytes, 32<<20)
+	o.ReceiveBytes = cmp.Or(o.ReceiveBytes, 4<<20)
+	o.BatchBytes = cmp.Or(o.BatchBytes, 256<<10)
+	o.DeliveriesMax = cmp.Or(o.DeliveriesMax, 2)
+	o.CallTimeout = cmp.Or(o.CallTimeout, 10*time.Second)
 }
 
 // Hints are all hints of a node.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,24 +69,18 @@ type Options struct {
 	IdleTimeout       time.Duration // 5 min without a call
 }
 
-func orDefault[T int | time.Duration](v *T, otherwise T) {
-	if *v <= 0 {
-		*v = otherwise
-	}
-}
-
 func (o *Options) fill() {
-	orDefault(&o.CompressBytes, 4<<10)
-	orDefault(&o.FrameBytesMax, 32<<20)
-	orDefault(&o.PeerBytes, 32<<20)
-	orDefault(&o.InFlightMax, 32768)
-	orDefault(&o.ConnectionsMax, 16384)
-	orDefault(&o.ConnectTimeout, 2*time.Second)
-	orDefault(&o.BackoffMin, 100*time.Millisecond)
-	orDefault(&o.BackoffMax, 10*time.Second)
-	orDefault(&o.HeartbeatInterval, 2*time.Second)
-	orDefault(&o.SilenceMax, 8*time.Second)
-	orDefault(&o.IdleTimeout, 5*time.Minute)
+	o.CompressBytes = cmp.Or(o.CompressBytes, 4<<10)
+	o.FrameBytesMax = cmp.Or(o.FrameBytesMax, 32<<20)
+	o.PeerBytes = cmp.Or(o.PeerBytes, 32<<20)
+	o.InFlightMax = cmp.Or(o.InFlightMax, 32768)
+	o.ConnectionsMax = cmp.Or(o.ConnectionsMax, 16384)
+	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 2*time.Second)
+	o.BackoffMin = cmp.Or(o.BackoffMin, 100*time.Millisecond)
+	o.BackoffMax = cmp.Or(o.BackoffMax, 10*time.Second)
+	o.HeartbeatInterval = cmp.Or(o.HeartbeatInterval, 2*time.Second)
+	o.SilenceMax = cmp.Or(o.SilenceMax, 8*time.Second)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, 5*time.Minute)
 	if o.Doors == nil {
 		o.Doors = func(byte, net.Conn) bool { return false }
 	}
