@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"helenus"
+	"helenus/internal/acceptor"
 	"helenus/internal/budget"
 )
 
@@ -149,42 +150,14 @@ func (w *Wire) Run(ctx context.Context, ln net.Listener) error {
 	w.running = true
 	w.mu.Unlock()
 	w.run.Go(func() { w.watchClock(ctx) })
-	stop := context.AfterFunc(ctx, func() { _ = ln.Close() }) // ends Accept
-	defer stop()
-	err := w.acceptAll(ctx, ln)
+	err := acceptor.Run(ctx, ln, w.opts.Log, w.accept)
 	cancel()
 	w.closeAll()
 	w.run.Wait()
-	return err
-}
-
-func (w *Wire) acceptAll(ctx context.Context, ln net.Listener) error {
-	for {
-		nc, err := ln.Accept()
-		switch {
-		case err == nil:
-			w.accept(nc)
-		case ctx.Err() != nil:
-			return nil //nolint:nilerr // the listener was closed to end this
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("wire: accept on %s: %w", ln.Addr(), err)
-		default:
-			w.opts.Log.Warn("accept failed", "error", err)
-			pause(ctx, acceptPause)
-		}
+	if err != nil {
+		return fmt.Errorf("wire: %w", err)
 	}
-}
-
-// acceptPause keeps a lack of file descriptors from becoming a busy loop.
-const acceptPause = 50 * time.Millisecond
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
+	return nil
 }
 
 // start runs f as a goroutine that Run waits for, unless Run is ending.
