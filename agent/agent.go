@@ -63,9 +63,9 @@ type Env struct {
 	Background func(work func())
 	// Members is gossip's second opinion on who answers; nil: memberlist.
 	Members gossip.Members
-	// ReadFile reads a file beside the configuration, such as
-	// cassandra-rackdc.properties; its error for one that is not there is
-	// fs.ErrNotExist. Nil: there are none.
+	// ReadFile reads a file by its absolute name, or else one beside the
+	// configuration, such as cassandra-rackdc.properties; its error for one that is
+	// not there is fs.ErrNotExist. Nil: there are none.
 	ReadFile func(name string) ([]byte, error)
 	// Reload reads the configuration again, for what may change while a node
 	// runs; nil: it cannot be.
@@ -84,6 +84,7 @@ type Agent struct {
 
 	place      *snitch.Snitch
 	seeds      []helenus.Endpoint
+	gossipKey  []byte    // nil: gossip is not encrypted
 	node       meta.Node // this one as it registers: without host id and tokens
 	generation int64     // of this start, for gossip
 
@@ -127,10 +128,10 @@ func New(cfg config.Config, env Env) (_ *Agent, err error) {
 	}
 	a.budget = budget.New("node", a.cfg.MemoryLimitBytes)
 	for _, open := range []func() error{
-		a.findPlace, a.findSeeds,
+		a.findPlace, a.findSeeds, a.findKey,
 		func() error { return a.openCluster(partitioner) },
 		func() error { return a.openStore(partitioner) },
-		a.openJournal, a.openGossip, a.openReplica, a.openHints,
+		a.openJournal, a.openGossip, a.makeTables, a.openReplica, a.openHints,
 		func() error { a.makeRooms(partitioner); return nil },
 		a.openWire, a.makeAdmin,
 	} {
@@ -139,6 +140,13 @@ func New(cfg config.Config, env Env) (_ *Agent, err error) {
 		}
 	}
 	return a, nil
+}
+
+// Check finds what is wrong with a configuration as New would, and opens nothing.
+// Of Env it needs ReadFile, Log and Net.
+func Check(cfg config.Config, env Env) error {
+	a := &Agent{cfg: cfg, env: env}
+	return errors.Join(a.findPlace(), a.findSeeds(), a.findKey())
 }
 
 // dataDir is where the node keeps what is not a table's.
@@ -169,11 +177,16 @@ func (a *Agent) openJournal() (err error) {
 	return nil
 }
 
+// makeTables makes the tables that are rendered from what the node knows.
+func (a *Agent) makeTables() error {
+	a.traces = system.NewTraces(a.node.Broadcast)
+	a.tables = system.NewTables(a.systemEnv())
+	return nil
+}
+
 // makeRooms wires the request path: server, query, coord, replica, store.
 func (a *Agent) makeRooms(p token.Partitioner) {
 	clock := coord.NewClock(a.env.Now)
-	a.traces = system.NewTraces(a.node.Broadcast)
-	a.tables = system.NewTables(a.systemEnv())
 	a.coord = coord.New(coord.Options{Self: a.cluster.Self(), Datacenter: a.node.Datacenter, Partition: p,
 		Replica: a.replica, Tables: a.tables, Clock: clock,
 		Liveness: a.gossip, Hints: a.hints, Proximity: a.proximity(), Timeouts: a.timeouts,
@@ -192,11 +205,6 @@ func (a *Agent) makeRooms(p token.Partitioner) {
 	})
 }
 
-// storageAddress is where other nodes reach this one.
-func (a *Agent) storageAddress() string {
-	return net.JoinHostPort(a.cfg.ListenAddress, strconv.Itoa(a.cfg.StoragePort))
-}
-
 // Run takes part in the cluster and serves operators, and clients once this
 // node is a member, until ctx ends.
 func (a *Agent) Run(ctx context.Context) error {
@@ -212,7 +220,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	rooms := []func(context.Context) error{
 		func(ctx context.Context) error { return a.wire.Run(ctx, doors.peers) },
 		func(ctx context.Context) error { return a.cluster.Run(ctx, a.wire, a.gossip) },
-		func(ctx context.Context) error { return a.gossip.Run(ctx, a.wire) },
+		func(ctx context.Context) error { return a.gossip.Run(ctx, a.wire, doors.packets) },
 		func(ctx context.Context) error { return a.admin.Run(ctx, doors.operators) },
 		a.replica.Run, a.followSchema, a.tell,
 	}
@@ -243,11 +251,27 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 // doors are where a node listens.
-type doors struct{ peers, operators, clients net.Listener }
+type doors struct {
+	peers, operators, clients net.Listener
+	packets                   net.PacketConn // of peers; nil: nobody reads them
+}
+
+func (d *doors) close() {
+	for _, ln := range []net.Listener{d.peers, d.operators, d.clients} {
+		if ln != nil {
+			_ = ln.Close() // nobody has been told of it
+		}
+	}
+}
 
 // open listens at all of them before anything begins: a node that could not
 // serve must not become a member.
 func (a *Agent) open(ctx context.Context) (d doors, err error) {
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
 	for _, door := range []struct {
 		to       *net.Listener
 		who      string
@@ -260,14 +284,17 @@ func (a *Agent) open(ctx context.Context) (d doors, err error) {
 		{&d.clients, "clients", a.cfg.RPCAddress, a.cfg.NativePort, "rpc_address, native_transport_port"},
 	} {
 		if *door.to, err = a.env.Net.Listen(ctx, net.JoinHostPort(door.host, strconv.Itoa(door.port))); err != nil {
-			for _, open := range []net.Listener{d.peers, d.operators} {
-				if open != nil {
-					_ = open.Close() // nobody has been told of it
-				}
-			}
-			return doors{}, fmt.Errorf("agent: listen for %s (%s): %w", door.who, door.settings, err)
+			return d, fmt.Errorf("agent: listen for %s (%s): %w", door.who, door.settings, err)
 		}
 	}
+	if a.env.Members != nil {
+		return d, nil
+	}
+	storage := net.JoinHostPort(a.cfg.ListenAddress, strconv.Itoa(a.cfg.StoragePort))
+	if d.packets, err = a.env.Net.ListenPacket(ctx, storage); err != nil {
+		return d, fmt.Errorf("agent: listen for other nodes by UDP (listen_address, storage_port): %w", err)
+	}
+	d.packets = &nearPackets{d.packets, (*near)(a)}
 	return d, nil
 }
 
@@ -341,6 +368,9 @@ func (a *Agent) Close() error {
 	}
 	if a.store != nil {
 		errs = append(errs, a.store.Close())
+	}
+	if a.hints != nil {
+		a.hints.Close() // writes that the store has just ended leave hints
 	}
 	if a.cluster != nil {
 		errs = append(errs, a.cluster.Close())

@@ -1,15 +1,18 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -193,4 +196,38 @@ func TestOneAgentPerDisk(t *testing.T) {
 		t.Fatalf("another partitioner: %v", err)
 	}
 	start(t, disk).wants("SELECT durable_writes FROM system_schema.keyspaces WHERE keyspace_name = 'ks'", "true\n")
+}
+
+// packetsTaken is a network on which the storage port is free by TCP and taken
+// by UDP.
+type packetsTaken struct{ portZero }
+
+func (packetsTaken) ListenPacket(_ context.Context, address string) (net.PacketConn, error) {
+	return nil, &net.OpError{Op: "listen", Net: "udp", Err: fmt.Errorf("%s: %w", address, syscall.EADDRINUSE)}
+}
+
+// A node that could not gossip does not become a member: it ends before it asks
+// anybody.
+func TestTakenPacketPort(t *testing.T) {
+	loaded, err := config.Load(config.Sources{Flags: map[string]string{"cluster_name": "assembled", "listen_address": "127.0.0.1", "rpc_address": "127.0.0.1",
+		"data_file_directories": "/data", "commitlog_directory": "/log", "memory_limit": "256MiB", "seed_provider": "127.0.0.9"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	a, err := New(loaded.Config, Env{FS: vfs.NewMem(), Net: packetsTaken{make(portZero, 1)}, Now: time.Now, Rand: bytesOfChance(),
+		Log: slog.New(slog.NewTextHandler(&log, nil)), Metrics: metrics.New()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // for a node that does not end by itself
+	defer cancel()
+	err = a.Run(ctx)
+	if err == nil || !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "by UDP (listen_address, storage_port)") || !strings.Contains(err.Error(), "127.0.0.1:7000") {
+		t.Errorf("Run: %v", err)
+	}
+	if strings.Contains(log.String(), "no cluster yet") {
+		t.Errorf("it has asked for a cluster:\n%s", log.String())
+	}
 }

@@ -38,12 +38,15 @@ func (a *Agent) openCluster(p token.Partitioner) error {
 	}
 	a.cluster, err = cluster.Open(a.env.FS, cluster.Config{Dir: a.dataDir() + "/metadata", ClusterName: a.cfg.ClusterName,
 		Partitioner: p, Local: local, Install: install, Node: a.node, NumTokens: a.cfg.NumTokens, InitialTokens: initial,
-		JoinWithoutData: !a.cfg.AutoBootstrap, Seeds: a.seeds, Allocate: allocateTokens(a.cfg.AllocateRF, a.env.Rand, a.env.Log), Rand: reader(a.env.Rand), Log: a.env.Log})
+		JoinWithoutData: !a.cfg.AutoBootstrap, MayJoin: a.mayJoin, Seeds: a.seeds, Allocate: allocateTokens(a.cfg.AllocateRF, a.env.Rand, a.env.Log), Rand: reader(a.env.Rand), Log: a.env.Log})
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
 	return nil
 }
+
+// mayJoin compares this node's place with those of the members of a cluster.
+func (a *Agent) mayJoin(s *meta.State) error { return a.place.Check(s.Topology.Nodes()) }
 
 // reader makes an io.Reader of the node's source of chance.
 type reader func(b []byte)
@@ -214,7 +217,7 @@ type tracer Agent
 
 // Begin implements server.Tracer.
 func (t *tracer) Begin(client netip.Addr, command, request string, parameters map[string]string) (*query.Trace, func()) {
-	session := system.Session{ID: t.newTimeUUID(), Client: client, Command: command, Request: request, Parameters: parameters, Started: t.env.Now()}
+	session := system.Session{ID: t.newSessionID(), Client: client, Command: command, Request: request, Parameters: parameters, Started: t.env.Now()}
 	trace := t.traces.Start(session)
 	return coord.NewTrace(session.ID, func(activity string) { trace.Event(t.env.Now(), activity) }),
 		func() { trace.Finish(t.env.Now()) }

@@ -35,11 +35,7 @@ func (a *Agent) findPlace() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), placeTimeout)
 	defer cancel()
-	readFile := a.env.ReadFile
-	if readFile == nil {
-		readFile = func(string) ([]byte, error) { return nil, fs.ErrNotExist }
-	}
-	a.place, err = snitch.New(ctx, snitch.Options{Name: a.cfg.Snitch, ReadFile: readFile, Broadcast: broadcast, Dial: a.env.Net.Dial})
+	a.place, err = snitch.New(ctx, snitch.Options{Name: a.cfg.Snitch, ReadFile: a.readFile, Broadcast: broadcast, Dial: a.env.Net.Dial})
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
@@ -47,6 +43,36 @@ func (a *Agent) findPlace() error {
 		a.env.Log.Info(note)
 	}
 	return nil
+}
+
+func (a *Agent) readFile(name string) ([]byte, error) {
+	if a.env.ReadFile == nil {
+		return nil, fs.ErrNotExist
+	}
+	return a.env.ReadFile(name)
+}
+
+// findKey reads the key of gossip.
+func (a *Agent) findKey() error {
+	name := a.cfg.GossipKeyFile
+	if name == "" {
+		return nil
+	}
+	text, err := a.readFile(name)
+	if err == nil {
+		a.gossipKey, err = gossip.ParseKey(text)
+	}
+	if err != nil {
+		return fmt.Errorf("agent: gossip_key_file %s: %w", name, err)
+	}
+	return nil
+}
+
+// identity is what this node says of itself to others.
+func (a *Agent) identity() wire.Identity {
+	id := a.cluster.Identity()
+	id.Key = gossip.KeyID(a.gossipKey)
+	return id
 }
 
 // openGossip makes this node's end of gossip; it is silent until Run.
@@ -64,7 +90,7 @@ func (a *Agent) openGossip() error {
 		Epoch: func() meta.Epoch { return a.cluster.State().Epoch }, Heard: a.cluster.Heard,
 		Cluster: func() wire.ClusterID { return a.cluster.Identity().Cluster },
 		Rand:    a.env.Rand, Log: a.env.Log, Now: a.env.Now, PhiConvictThreshold: a.cfg.PhiConvictThreshold,
-		Members: a.env.Members, Net: a.env.Net, Listen: a.storageAddress()})
+		Members: a.env.Members, Net: (*near)(a), Key: a.gossipKey})
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
@@ -78,7 +104,9 @@ const generationBytesMax = 32
 const clockBackMax = time.Minute
 
 // nextGeneration is the number of this start: the time, or more than at the
-// start before if the clock was set back.
+// start before if the clock was set back. By more than a year it is refused: the
+// other nodes would believe neither of the two numbers if theirs is the other
+// time, and only an operator knows which clock was wrong.
 func nextGeneration(disk vfs.FS, dir string, now time.Time) (int64, error) {
 	name := filepath.Join(dir, "generation")
 	var before int64
@@ -90,6 +118,10 @@ func nextGeneration(disk vfs.FS, dir string, now time.Time) (int64, error) {
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return 0, err
+	}
+	if before-now.Unix() > gossip.GenerationAhead {
+		return 0, fmt.Errorf("%s: the last start was at %s, and the clock says %s: correct the clock, or remove the file if it was wrong then",
+			name, time.Unix(before, 0).UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
 	next := max(now.Unix(), before+1)
 	return next, vfs.WriteFile(disk, name, []byte(strconv.FormatInt(next, 10)+"\n"))
@@ -148,8 +180,8 @@ const readQueueMax = 4096
 // openReplica makes this node's share of requests.
 func (a *Agent) openReplica() error {
 	a.replica = replica.New(replica.Options{Store: a.store, Readers: a.cfg.ConcurrentReads, QueueMax: readQueueMax,
-		States: &a.applied, Behind: a.behind, Truncated: func(id schema.TableID) { a.hints.Truncated(id) }})
-	a.replica.LimitTombstones(a.cfg.TombstoneFail)
+		States: &a.applied, Behind: a.behind, Truncated: func(id schema.TableID) { a.hints.Truncated(id) }, Made: a.tables,
+		TombstonesMax: a.cfg.TombstoneFail})
 	if a.cfg.DynamicSnitch {
 		a.dynamic = snitch.NewDynamic(snitch.DynamicOptions{Self: a.cluster.Self(), Datacenter: a.node.Datacenter, Rack: a.node.Rack,
 			UpdateInterval: a.cfg.DynamicSnitchUpdateInterval, ResetInterval: a.cfg.DynamicSnitchResetInterval, BadnessThreshold: a.cfg.DynamicSnitchBadness})
@@ -192,7 +224,7 @@ func (a *Agent) openWire() error {
 		verbs = append(verbs, room.Verbs()...)
 	}
 	var err error
-	a.wire, err = wire.New(wire.Options{Self: a.self(), Identity: a.cluster.Identity, Verbs: verbs, Net: a.env.Net, Rand: a.env.Rand,
+	a.wire, err = wire.New(wire.Options{Self: a.self(), Identity: a.identity, Verbs: verbs, Net: (*near)(a), Rand: a.env.Rand,
 		Log: a.env.Log, Budget: a.budget.Child("messages", a.cfg.InFlightBytesMax), Doors: a.gossip.Door, ConnectTimeout: connectTimeout})
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)

@@ -59,8 +59,8 @@ func (a *Agent) systemEnv() system.Env {
 		}}
 }
 
-func (t *tracer) newTimeUUID() [16]byte {
-	var node [8]byte
-	t.env.Rand(node[:])
-	return types.TimeUUIDFromMicros(t.env.Now().UnixMicro(), node)
+func (t *tracer) newSessionID() [16]byte {
+	var chance [2]byte
+	t.env.Rand(chance[:])
+	return types.TimeUUIDFromMicros(t.env.Now().UnixMicro(), system.SessionNode(t.cluster.Self(), chance))
 }

@@ -1,6 +1,8 @@
 package ctl
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,6 +35,28 @@ func (l lab) node(number int) labNode {
 		return labNode{1, l.dir}
 	}
 	return labNode{number, filepath.Join(l.dir, fmt.Sprintf("node%d", number))}
+}
+
+// keyFile has the key that encrypts the lab's gossip; a lab from before there
+// were keys has none.
+func (l lab) keyFile() string { return filepath.Join(l.dir, "gossip.key") }
+
+// makeKey writes a new key, unless there is one.
+func (l lab) makeKey() error {
+	if exists(l.keyFile()) {
+		return nil
+	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	part := l.keyFile() + ".new"
+	err := os.WriteFile(part, []byte(base64.StdEncoding.EncodeToString(key)+"\n"), 0o600)
+	if err == nil {
+		err = os.Rename(part, l.keyFile())
+	}
+	if err != nil {
+		return fmt.Errorf("make a key for gossip: %w", err)
+	}
+	return nil
 }
 
 func exists(file string) bool {

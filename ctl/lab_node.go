@@ -63,6 +63,7 @@ type configuration struct {
 	at    addresses
 	seed  string // of node 1, which founds the cluster
 	place place
+	key   string // the file with the key of gossip; empty: there is none
 	// shared tells that other nodes are on this machine, so that none may plan
 	// with half of its memory.
 	shared bool
@@ -110,6 +111,12 @@ admin_address: %s
 admin_port: %d
 `, n.number, c.seed, quote("data"), quote("commitlog"), quote("hints"), c.at.Host, c.at.StoragePort,
 		c.at.CQLHost, c.at.CQLPort, c.at.AdminHost, c.at.AdminPort)
+	if c.key != "" {
+		if key, err := filepath.Abs(c.key); err == nil {
+			c.key = key
+		}
+		text += fmt.Sprintf("gossip_key_file: %q\n", c.key)
+	}
 	if c.shared {
 		text += "memory_limit: 1GiB\n"
 	}

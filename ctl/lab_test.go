@@ -208,7 +208,14 @@ func TestUpAndDown(t *testing.T) {
 	b.wants(out, "Helenus is up: 1 node in "+b.dir, fmt.Sprint(first.PID), fmt.Sprintf("cqlsh 127.0.0.1 %d", b.cql),
 		fmt.Sprintf("ctl -p %d status", b.admin))
 	b.wants(out, "End it with ctl down --dir "+b.dir)
+	key, err := os.ReadFile(lab{b.dir}.keyFile())
+	if err != nil {
+		t.Fatal(err)
+	}
 	b.wants(b.ctl("up", 0), "Helenus is up already: 1 node")
+	if again, err := os.ReadFile(lab{b.dir}.keyFile()); err != nil || !bytes.Equal(key, again) || len(key) != 45 {
+		t.Errorf("the key of gossip was %d bytes, and is %d now, error %v", len(key), len(again), err)
+	}
 	b.wants(b.ctl("up -o json", 0), `"already": true`, fmt.Sprintf(`"pid": %d`, first.PID), fmt.Sprintf(`"cql_address": "127.0.0.1:%d"`, b.cql))
 	b.wants(b.ctl("down", 0), "Helenus is down")
 	if first.alive() {
@@ -231,6 +238,9 @@ func TestLabOfThree(t *testing.T) {
 	if b.process(1) != one {
 		t.Error("node 1 was started again")
 	}
+	if info, err := os.Stat(l.keyFile()); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the key of gossip: %v, error %v", info, err)
+	}
 	for number := 1; number <= 3; number++ {
 		n := l.node(number)
 		config, err := os.ReadFile(n.configFile())
@@ -240,7 +250,7 @@ func TestLabOfThree(t *testing.T) {
 		host := strings.TrimSuffix(b.host, "1") + fmt.Sprint(number)
 		b.wants(string(config), fmt.Sprintf(`- seeds: "%s:%d"`, b.host, b.storage), "endpoint_snitch: GossipingPropertyFileSnitch\n",
 			"\nlisten_address: "+host+"\n", "\nrpc_address: "+host+"\n", "\nadmin_address: "+host+"\n",
-			fmt.Sprintf("data_file_directories: [%q]\n", filepath.Join(n.dir, "data")))
+			fmt.Sprintf("data_file_directories: [%q]\n", filepath.Join(n.dir, "data")), fmt.Sprintf("gossip_key_file: %q\n", l.keyFile()))
 		if p, err := n.readPlace(); err != nil || p != (place{"datacenter1", fmt.Sprint("rack", number)}) {
 			t.Errorf("node %d stands in %v, error %v", number, p, err)
 		}
@@ -296,6 +306,10 @@ func TestOldLab(t *testing.T) {
 	b.wants(b.ctl("up --nodes 2", 0), "Helenus is up: 2 nodes")
 	if b.process(1) != one || !exists(filepath.Join(b.dir, "node2", "helenus.yaml")) {
 		t.Error("node 2 is not beside node 1")
+	}
+	// Node 1 has no key, so the others must not have one.
+	if config, err := os.ReadFile(filepath.Join(b.dir, "node2", "helenus.yaml")); err != nil || strings.Contains(string(config), "gossip_key_file") {
+		t.Errorf("error %v, and the configuration of node 2 is\n%s", err, config)
 	}
 	b.ctl("down", 0)
 }

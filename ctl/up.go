@@ -102,10 +102,16 @@ func (c *command) runUp(ctx context.Context, f *upFlags) error {
 		return c.showUp(l, nodes, true)
 	}
 	for _, n := range nodes {
-		if n.config != nil {
-			if err := n.write(*n.config); err != nil {
+		if n.config == nil {
+			continue
+		}
+		if n.config.key != "" {
+			if err := l.makeKey(); err != nil {
 				return err
 			}
+		}
+		if err := n.write(*n.config); err != nil {
+			return err
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)

@@ -162,10 +162,14 @@ func (f *upFlags) grow(l lab, nodes []*upNode, count int, c *command) ([]*upNode
 	if len(nodes) > 0 {
 		first = nodes[0].at
 	}
+	key := ""
+	if len(nodes) == 0 || exists(l.keyFile()) {
+		key = l.keyFile()
+	}
 	for number := len(nodes) + 1; number <= count; number++ {
 		at := addressesOf(first, number, f.ports)
 		nodes = append(nodes, &upNode{labNode: l.node(number), at: at, place: placeOf(number, f.datacenters, f.racks),
-			config: &configuration{at: at, seed: first.storage(), place: placeOf(number, f.datacenters, f.racks), shared: count > 1}})
+			config: &configuration{at: at, seed: first.storage(), place: placeOf(number, f.datacenters, f.racks), key: key, shared: count > 1}})
 	}
 	return nodes, nil
 }

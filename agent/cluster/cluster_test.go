@@ -334,6 +334,9 @@ func TestRefusals(t *testing.T) {
 		"another cluster":     {func(_ *bubble, n *testNode) { n.cfg.ClusterName = "other" }, `is in cluster "test"`},
 		"another partitioner": {func(_ *bubble, n *testNode) { n.cfg.Partitioner = token.RandomPartitioner{} }, "correct partitioner"},
 		"an older build":      {func(_ *bubble, n *testNode) { n.cfg.Node.Level = 1 }, "upgrade this node"},
+		"a place of another scheme": {func(_ *bubble, n *testNode) {
+			n.cfg.MayJoin = func(s *meta.State) error { return fmt.Errorf("%d members speak against it", len(s.Nodes)) }
+		}, "cannot join test: 3 members speak against it"},
 		"a taken token": {func(b *bubble, n *testNode) {
 			n.cfg.InitialTokens = b.equal().Nodes[0].Tokens[:1]
 		}, "belongs to node"},

@@ -393,6 +393,11 @@ func (l *Log) joining(s *meta.State) (meta.Node, error) {
 		return node, fmt.Errorf("cluster: this node cannot join %s: there is a table %s, and data does not move to a new node yet; rows would be missing. "+
 			"Grow a cluster before it has tables, or set auto_bootstrap: false if they may be", s.ClusterName, table)
 	}
+	if l.cfg.MayJoin != nil && s.Node(l.self) == nil {
+		if err := l.cfg.MayJoin(s); err != nil {
+			return node, fmt.Errorf("cluster: this node cannot join %s: %w", s.ClusterName, err)
+		}
+	}
 	if _, err := meta.Apply(s, meta.Register{Node: node}); err != nil {
 		return node, fmt.Errorf("cluster: this node cannot join %s: %w", s.ClusterName, err)
 	}

@@ -43,26 +43,32 @@ func TestGoldenV1(t *testing.T) {
 	for range 2 {
 		l := mustOpen(t, mem, testConfig(5))
 		s := l.State()
-		if s.Epoch != 8 || s.Level != 2 || s.Schema.Keyspaces["ks3"] == nil || s.Schema.Keyspaces["ks0"] == nil || len(s.Nodes[0].Tokens) != 4 {
+		if s.Epoch != 8 || s.Level != meta.CurrentLevel || s.Schema.Keyspaces["ks3"] == nil || s.Schema.Keyspaces["ks0"] == nil || len(s.Nodes[0].Tokens) != 4 {
 			t.Errorf("golden files lead to epoch %d", s.Epoch)
 		}
 		l.Close()
 	}
 }
 
-// TestGolden reads files as they are written today, kept for ever.
-// Made by: HELENUS_REWRITE=1 go test ./agent/cluster -run TestGolden$
+// TestGolden reads files as they are written today, at feature level 3, and as
+// they were at level 2, kept for ever; those bring the node up to date by one
+// change. Made by: HELENUS_REWRITE=1 go test ./agent/cluster -run TestGolden$
 func TestGolden(t *testing.T) {
-	const path = "testdata/v2.txt"
+	const today = "testdata/v3.txt"
 	if os.Getenv("HELENUS_REWRITE") != "" {
-		writeGolden(t, path)
+		writeGolden(t, today)
 	}
+	t.Run("today", func(t *testing.T) { readGolden(t, today, 7, 7) })
+	t.Run("level 2", func(t *testing.T) { readGolden(t, "testdata/v2.txt", 8, 8) })
+}
+
+func readGolden(t *testing.T, path string, epoch, schemaEpoch meta.Epoch) {
 	cfg := testConfig(5)
 	mem := goldenFiles(t, path, cfg)
 	l := mustOpen(t, mem, cfg)
 	defer l.Close()
 	s := l.State()
-	if s.Epoch != 7 || s.Schema.Keyspaces["ks3"] == nil || s.Schema.Keyspaces["ks0"] == nil || len(s.Nodes[0].Tokens) != 4 {
+	if s.Epoch != epoch || s.SchemaEpoch != schemaEpoch || s.Schema.Keyspaces["ks3"] == nil || s.Schema.Keyspaces["ks0"] == nil || len(s.Nodes[0].Tokens) != 4 {
 		t.Errorf("golden files lead to epoch %d", s.Epoch)
 	}
 	if p, err := l.readPromise(); err != nil || p.host != (helenus.HostID{3}) || p.round != 300 {

@@ -18,6 +18,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,9 @@ type Config struct {
 	// JoinWithoutData lets a new node join a cluster that has tables. Until data
 	// moves, the rows that lie in the new node's ranges are missing there.
 	JoinWithoutData bool
+	// MayJoin tells why this node, which is no member, must not join; nil: nothing
+	// speaks against any cluster.
+	MayJoin func(*meta.State) error
 	// Seeds are whom a new node asks for a cluster. With none, or with only its own
 	// address, it founds one at once.
 	Seeds []helenus.Endpoint
@@ -73,17 +77,11 @@ type Config struct {
 
 const snapshotEntriesDefault = 1024
 
-func orDefault[T int | time.Duration](v *T, otherwise T) {
-	if *v <= 0 {
-		*v = otherwise
-	}
-}
-
 func (c *Config) fill() {
-	orDefault(&c.SnapshotEntries, snapshotEntriesDefault)
-	orDefault(&c.VoterTimeout, 10*time.Minute)
-	orDefault(&c.CommitTimeout, 10*time.Second)
-	orDefault(&c.PollInterval, 5*time.Second)
+	c.SnapshotEntries = cmp.Or(c.SnapshotEntries, snapshotEntriesDefault)
+	c.VoterTimeout = cmp.Or(c.VoterTimeout, 10*time.Minute)
+	c.CommitTimeout = cmp.Or(c.CommitTimeout, 10*time.Second)
+	c.PollInterval = cmp.Or(c.PollInterval, 5*time.Second)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

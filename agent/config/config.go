@@ -54,6 +54,7 @@ type Config struct {
 	AutoSnapshot            bool
 	DefaultKeyspaceRF       int
 
+	GossipKeyFile       string // empty: gossip is not encrypted
 	PhiConvictThreshold float64
 	// DynamicSnitch asks the replicas first that answered fast lately.
 	DynamicSnitch               bool
@@ -111,6 +112,11 @@ const (
 	SyncPeriodic SyncMode = "periodic" // the acknowledgement first, an fsync each period
 )
 
+// MutationBytesLimit is the most that max_mutation_size may be: with what goes
+// along it fits into a frame between nodes, of 32 MiB. A larger one would be
+// found out only by the connection to a replica.
+const MutationBytesLimit = 31 << 20
+
 // What CommitLogReplayErrors may be.
 const (
 	ReplayStop     = "stop"      // the start fails
@@ -167,6 +173,7 @@ func network(c *Config) []*setting {
 // peers are about other nodes: who lives, who is near, and what they missed.
 func peers(c *Config) []*setting {
 	return []*setting{
+		text("gossip_key_file", &c.GossipKeyFile, ""),
 		decimal("phi_convict_threshold", &c.PhiConvictThreshold, "8", 1, 100),
 		boolean("dynamic_snitch", &c.DynamicSnitch, "true"),
 		duration("dynamic_snitch_update_interval", &c.DynamicSnitchUpdateInterval, "100ms"),

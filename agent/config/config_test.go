@@ -170,6 +170,7 @@ func TestMistakes(t *testing.T) {
 		{"open admin port", "admin_address: 10.0.0.1", "not a loopback address"},
 		{"tokens", "num_tokens: 2\ninitial_token: 1,2,3", "3 tokens"},
 		{"mutation", "max_mutation_size: 17MiB", "more than half"},
+		{"mutation for a frame", "commitlog_segment_size: 128MiB\nmax_mutation_size: 32MiB", "max_mutation_size is more than 31MiB"},
 		{"not YAML", "a: [", "helenus.yaml: line 1"},
 		{"not a mapping", "- a", "want keys"},
 	}
@@ -180,6 +181,9 @@ func TestMistakes(t *testing.T) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
 		})
+	}
+	if l, err := Load(Sources{FileName: "f", File: []byte("commitlog_segment_size: 128MiB")}); err != nil || l.Config.MutationBytesMax != MutationBytesLimit {
+		t.Errorf("max_mutation_size of a large log: %+v, %v", l, err)
 	}
 	_, err := Load(Sources{FileName: "f", File: []byte("a1: 1\nb2: 2")})
 	if err == nil || strings.Count(err.Error(), "unknown setting") != 2 {

@@ -259,7 +259,10 @@ func (l *loader) check() {
 		c.Seeds = []string{c.BroadcastAddress}
 	}
 	if c.MutationBytesMax == 0 {
-		c.MutationBytesMax = c.CommitLogSegmentBytes / 2
+		c.MutationBytesMax = min(c.CommitLogSegmentBytes/2, MutationBytesLimit)
+	}
+	if c.MutationBytesMax > MutationBytesLimit {
+		l.fail(from("max_mutation_size"), "max_mutation_size is more than %dMiB, which is what a message between nodes holds", MutationBytesLimit>>20)
 	}
 	if c.MutationBytesMax > c.CommitLogSegmentBytes/2 {
 		l.fail(from("max_mutation_size"), "max_mutation_size is more than half of commitlog_segment_size")

@@ -24,8 +24,9 @@ func (e *echo) Read(_ *row.Command, c replica.Consumer) { c.ReadDone(e.err) }
 
 type noTables struct{}
 
-func (noTables) Owns(*schema.Table) bool                   { return false }
-func (noTables) Read(*row.Command) (row.Partitions, error) { return nil, nil }
+func (noTables) Owns(*schema.Table) bool                       { return false }
+func (noTables) Read(*row.Command) (row.Partitions, error)     { return nil, nil }
+func (noTables) Elsewhere(*row.Command) (helenus.HostID, bool) { return helenus.HostID{}, false }
 
 // counter counts completions.
 type counter struct{ writes, reads int }

@@ -19,6 +19,7 @@ import (
 
 	"helenus"
 	"helenus/agent/replica"
+	"helenus/agent/wire"
 	"helenus/internal/budget"
 	"helenus/internal/cql/schema"
 	"helenus/internal/meta"
@@ -38,6 +39,9 @@ type Tables interface {
 	// Owns tells whether a table is one of these.
 	Owns(t *schema.Table) bool
 	Read(command *row.Command) (row.Partitions, error)
+	// Elsewhere names the only other node that has what a command asks for; false:
+	// it is made here.
+	Elsewhere(command *row.Command) (helenus.HostID, bool)
 }
 
 // Options are what a Coordinator works with.
@@ -114,7 +118,11 @@ func (c *Coordinator) Stats() *Stats { return &c.stats }
 func (c *Coordinator) Read(r *Read) {
 	c.stats.Reads.Add(1)
 	if c.opts.Tables.Owns(r.Command.Table) {
-		c.readMade(r)
+		if at, ok := c.opts.Tables.Elsewhere(r.Command); ok && c.opts.Wire != nil {
+			c.readMadeAt(at, r)
+		} else {
+			c.readMade(r)
+		}
 		return
 	}
 	if r.Err = c.readable(r); r.Err != nil {
@@ -174,6 +182,45 @@ func (c *Coordinator) readMade(r *Read) {
 		}
 	}
 	r.Err = err
+	r.Done.ReadDone(r)
+}
+
+// madeRead is a read of what another node makes.
+type madeRead struct {
+	c       *Coordinator
+	r       *Read
+	request replica.ReadRequest
+	call    wire.Call
+}
+
+// readMadeAt asks a node for what only it has. Nothing is there while it is down.
+func (c *Coordinator) readMadeAt(at helenus.HostID, r *Read) {
+	n := r.State.Node(at)
+	if n == nil || c.opts.Liveness == nil || !c.opts.Liveness.Alive(at) {
+		r.Err = r.Done.Partitions(row.NoPartitions())
+		r.Done.ReadDone(r)
+		return
+	}
+	m := &madeRead{c: c, r: r}
+	m.request = replica.ReadRequest{Epoch: r.State.Epoch, Data: true, BytesMax: largeAnswerBytes, Command: row.AppendCommand(nil, r.Command)}
+	m.call = wire.Call{Verb: replica.VerbRead, Request: &m.request, Timeout: c.timeouts().Read, Owner: m}
+	c.opts.Wire.Call(wire.Target{ID: at, Addr: n.Broadcast}, &m.call)
+}
+
+// Answered implements wire.Owner.
+func (m *madeRead) Answered(call *wire.Call) {
+	r := m.r
+	switch {
+	case call.Err == nil:
+		var answers row.Answers
+		answers.Reset(call.Response.(*replica.ReadAnswer).Data, r.Command, m.c.opts.Partition)
+		r.Err = r.Done.Partitions(&answers)
+	case wire.KindOf(call.Err) == wire.Unreachable: // it went down a moment ago
+		r.Err = r.Done.Partitions(row.NoPartitions())
+	default:
+		r.Err = readError(call.Err, r.Consistency)
+		m.c.stats.ReadErrors.Add(1)
+	}
 	r.Done.ReadDone(r)
 }
 

@@ -7,6 +7,36 @@ import (
 	"time"
 )
 
+// TestDeadlinesAreAppended: however many writes wait, and some of them for a
+// second look first, none is put before another of its list.
+func TestDeadlinesAreAppended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(Options{})
+		d := &c.deadlines
+		for i := range 3000 {
+			op := newWriting(c)
+			op.refs, op.unsettled = 2, 1
+			again := time.Duration(0)
+			if i%3 == 0 {
+				again = time.Second
+			}
+			d.add(op, 2*time.Second, again)
+			d.mu.Lock()
+			if len(d.queues) > 3 || op.queue.last != op {
+				t.Fatalf("write %d stands elsewhere, in one of %d lists", i, len(d.queues))
+			}
+			d.mu.Unlock()
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+		}
+		time.Sleep(2*time.Second + deadlineStep)
+		synctest.Wait()
+		if d.firstLocked() != nil {
+			t.Error("a write is still listed")
+		}
+	})
+}
+
 // TestDeadlines lists writes with all kinds of times and takes some of them
 // back: each other one is visited once, when it is due and not before.
 func TestDeadlines(t *testing.T) {

@@ -101,7 +101,7 @@ func (op *writing) askAgain() {
 	d := &op.c.deadlines
 	d.mu.Lock()
 	op.at, op.asksAgain = op.end, false
-	d.insertLocked(op)
+	d.insertLocked(op, true)
 	d.wakeLocked(d.now())
 	d.mu.Unlock()
 	op.mu.Lock()

@@ -58,6 +58,7 @@ type spec struct {
 	hinted    bool                    // hints are kept and delivered; else noted in listedHints
 	periodic  bool                    // the commit log is synced seldom: what is measured is not vfs.Mem
 	change    func(i int, o *Options) // nil, or what is different about a coordinator
+	replica   func(i int, o *replica.Options)
 }
 
 // testNode is one node of it.
@@ -123,24 +124,26 @@ type listedHints struct {
 	mu    sync.Mutex // guards what follows
 	off   bool
 	count map[helenus.HostID]int
+	ages  []time.Duration
 	kept  map[helenus.HostID][][]byte
 }
 
 // Store implements Hints.
-func (h *listedHints) Store(to helenus.HostID, _ *meta.State, mutation []byte) bool {
+func (h *listedHints) Store(to helenus.HostID, _ *meta.State, mutation []byte, age time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.off {
 		return false
 	}
 	h.count[to]++
+	h.ages = append(h.ages, age)
 	h.kept[to] = append(h.kept[to], append([]byte(nil), mutation...))
 	return true
 }
 
 // StoreSynced implements Hints.
-func (h *listedHints) StoreSynced(to helenus.HostID, state *meta.State, mutation []byte, done func(bool)) {
-	done(h.Store(to, state, mutation))
+func (h *listedHints) StoreSynced(to helenus.HostID, state *meta.State, mutation []byte, age time.Duration, done func(bool)) {
+	done(h.Store(to, state, mutation, age))
 }
 
 func (h *listedHints) of(id helenus.HostID) int {
@@ -298,13 +301,17 @@ func (c *nodes) startNode(i int, s spec) *testNode {
 	if err != nil {
 		c.Fatal(err)
 	}
-	n.replica = replica.New(replica.Options{Store: n.store, Readers: 2, QueueMax: 64, States: n.states,
+	share := replica.Options{Store: n.store, Readers: 2, QueueMax: 64, States: n.states,
 		Behind: func(_ helenus.HostID, e meta.Epoch) { n.behind = append(n.behind, e) },
 		Truncated: func(id schema.TableID) {
 			if n.kept != nil {
 				n.kept.Truncated(id)
 			}
-		}})
+		}}
+	if s.replica != nil {
+		s.replica(i, &share)
+	}
+	n.replica = replica.New(share)
 	o := Options{Self: n.id, Datacenter: self.Datacenter, Partition: token.Murmur3Partitioner{}, Replica: n.replica, Tables: noTables{},
 		Clock: NewClock(time.Now), Liveness: n, Hints: n.hints}
 	verbs := n.replica.Verbs()

@@ -22,12 +22,13 @@ type Liveness interface {
 // Hints keep what a replica missed.
 type Hints interface {
 	// Store keeps a mutation for a node until it can be delivered; false when it
-	// will not be: the node is away for too long, hints are off or full. It does
+	// will not be: the node is away for too long, hints are off or full. age is how
+	// long ago its write began, so that a truncation meanwhile covers it. It does
 	// not wait and does not keep mutation.
-	Store(to helenus.HostID, state *meta.State, mutation []byte) bool
+	Store(to helenus.HostID, state *meta.State, mutation []byte, age time.Duration) bool
 	// StoreSynced is Store that says when the hint is durable: done is called
 	// once, maybe before it returns, and does not wait.
-	StoreSynced(to helenus.HostID, state *meta.State, mutation []byte, done func(kept bool))
+	StoreSynced(to helenus.HostID, state *meta.State, mutation []byte, age time.Duration, done func(kept bool))
 }
 
 // Proximity knows which nodes answer soonest.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"helenus"
+	"helenus/agent/replica"
 	"helenus/internal/budget"
 	"helenus/store/row"
 )
@@ -324,8 +325,14 @@ func TestSpeculativeRetry(t *testing.T) {
 // TestReadFailures: exact errors.
 func TestReadFailures(t *testing.T) {
 	far := three
-	far.latency = time.Millisecond      // so that what fails here fails first
-	runServing(t, far, func(c *nodes) { // scenario 12
+	far.latency = time.Millisecond // so that what fails here fails first
+	few := far                     // node 0 reads over few tombstones; the others are not tried then: they would meet as many
+	few.replica = func(i int, o *replica.Options) {
+		if i == 0 {
+			o.TombstonesMax = 99
+		}
+	}
+	manyTombstones := func(c *nodes) {
 		var all strings.Builder
 		all.WriteString("partition 1\n")
 		for i := range 100 {
@@ -334,11 +341,17 @@ func TestReadFailures(t *testing.T) {
 		for i := range c.all {
 			c.applyAt(i, "ks", all.String())
 		}
+	}
+	runServing(t, far, func(c *nodes) {
+		manyTombstones(c)
 		text, r := c.readWhole(0, helenus.Quorum, c.command("ks", 1))
 		if text != "" || r.Err != nil || r.Tombstones != 100 {
 			t.Errorf("%q, %v, %d tombstones", text, r.Err, r.Tombstones)
 		}
-		c.all[0].replica.LimitTombstones(99) // the others are not tried: they would meet as many
+	})
+	runServing(t, few, func(c *nodes) { // scenario 12
+		manyTombstones(c)
+		c.wantRows(0, helenus.One, c.command("ks", 2), "") // connections stand
 		began := time.Now()
 		_, err := c.read(0, helenus.Quorum, c.command("ks", 1))
 		e := c.wantError(err, helenus.CodeReadFailure, helenus.Quorum, 2, 0, false)

@@ -123,6 +123,10 @@ func TestNewerEpoch(t *testing.T) {
 		if code, _ := codeOf(c.put(0, helenus.All, "ks", 1, 6, "b")); code != helenus.CodeWriteTimeout {
 			t.Errorf("of metadata that never comes: %x", code)
 		}
+		synctest.Wait()
+		if ages := c.all[0].hints.ages; len(ages) != 1 || ages[0] < 2*time.Second || ages[0] > 2*time.Second+callSlack {
+			t.Errorf("hinted after %v", ages)
+		}
 		c.all[1].states.publish(c.state)
 	})
 }
@@ -315,7 +319,7 @@ func (f *faultRun) finish() {
 	synctest.Wait()
 	for _, n := range f.all {
 		n.coord.acks.mu.Lock()
-		if left := len(n.coord.acks.of); left != 0 || n.coord.deadlines.first != nil {
+		if left := len(n.coord.acks.of); left != 0 || n.coord.deadlines.firstLocked() != nil {
 			f.Errorf("%s still holds writes: %d wait for acknowledgements", n.target, left)
 		}
 		n.coord.acks.mu.Unlock()
@@ -397,7 +401,7 @@ func BenchmarkQuorumWrite(b *testing.B) {
 type slowHints struct{ listedHints }
 
 // StoreSynced implements Hints.
-func (*slowHints) StoreSynced(helenus.HostID, *meta.State, []byte, func(bool)) {}
+func (*slowHints) StoreSynced(helenus.HostID, *meta.State, []byte, time.Duration, func(bool)) {}
 
 // TestAnyWaitsForHint: a write at ANY that only hints hold is not acknowledged
 // before one is durable.

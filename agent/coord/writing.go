@@ -31,11 +31,12 @@ type writing struct {
 	refs      int // calls, the local write, the deadline, and whoever is at work here
 	own       ownWrite
 
+	began, end time.Duration // of deadlines.now; they do not change
+
 	// Of the list of deadlines, which guards them.
 	at         time.Duration
-	asksAgain  bool // at is not the end yet, but when forwarded copies are sent directly
-	end        time.Duration
-	listed     bool
+	asksAgain  bool      // at is not the end yet, but when forwarded copies are sent directly
+	queue      *dueQueue // nil: it is not listed
 	next, prev *writing
 }
 
@@ -241,9 +242,12 @@ func (op *writing) hintDead() {
 
 func (op *writing) hint(x *copyOf) {
 	if h := op.c.opts.Hints; h != nil && x.node.HostID != op.c.opts.Self {
-		h.Store(x.node.HostID, op.state, x.payload)
+		h.Store(x.node.HostID, op.state, x.payload, op.age())
 	}
 }
+
+// age is how long ago the write began.
+func (op *writing) age() time.Duration { return op.c.deadlines.now() - op.began }
 
 // hintForAny keeps what a replica misses of a write at ANY: a hint is as good as
 // an answer, once it is durable.
@@ -256,7 +260,7 @@ func (op *writing) hintForAny(x *copyOf, err error) {
 	op.mu.Lock()
 	op.refs++
 	op.mu.Unlock()
-	h.StoreSynced(x.node.HostID, op.state, x.payload, func(kept bool) {
+	h.StoreSynced(x.node.HostID, op.state, x.payload, op.age(), func(kept bool) {
 		if kept {
 			err = nil
 		}

@@ -19,9 +19,9 @@ type instant struct {
 	wall int64         // seconds since 1970
 }
 
-// generationAhead bounds how far in the future a generation may be: it is the
-// time of a start, and clocks are wrong by less.
-const generationAhead = 365 * 24 * 60 * 60
+// GenerationAhead bounds how far in the future a generation may be, in seconds:
+// it is the time of a start, and clocks are wrong by less.
+const GenerationAhead = 365 * 24 * 60 * 60
 
 // node is what the core knows of one node.
 type node struct {
@@ -228,7 +228,7 @@ func (c *core) merge(deltas []delta, from helenus.HostID, now instant) (epoch me
 // generationMax is the highest generation to be believed. This node's own one
 // counts too, lest a clock that was set back makes it reject everybody.
 func (c *core) generationMax(now instant) int64 {
-	return max(now.wall, c.self.generation) + generationAhead
+	return max(now.wall, c.self.generation) + GenerationAhead
 }
 
 // refute makes this node newer than somebody claims it is: all that is true of

@@ -48,10 +48,9 @@ type Options struct {
 	// PhiConvictThreshold is Cassandra's setting of that name; 0 is 8.
 	PhiConvictThreshold float64
 
-	// Members is the second opinion; nil: memberlist, with the next three.
+	// Members is the second opinion; nil: memberlist, with the next two.
 	Members Members
 	Net     Net
-	Listen  string // listen_address and storage_port, for UDP
 	Key     []byte // of 16, 24 or 32 bytes, encrypts what memberlist sends; nil: nothing is
 }
 
@@ -165,10 +164,14 @@ func (g *Gossip) SetSeeds(seeds []helenus.Endpoint) {
 }
 
 // Run makes a round each second, from a random part of the first one on, until
-// ctx ends. Its error is that of the second opinion.
-func (g *Gossip) Run(ctx context.Context, w Messenger) error {
+// ctx ends. packets, the storage port by UDP, are for the second opinion; nil if
+// it needs none. Run closes them. Its error is that of the second opinion.
+func (g *Gossip) Run(ctx context.Context, w Messenger, packets net.PacketConn) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if packets != nil {
+		defer func() { _ = packets.Close() }() // Members have closed them, if they ran
+	}
 	g.mu.Lock()
 	g.wire = w
 	phase := time.Duration(g.rng.Int64N(int64(interval)))
@@ -190,7 +193,7 @@ func (g *Gossip) Run(ctx context.Context, w Messenger) error {
 		if cluster := g.opts.Cluster(); !running && cluster != (wire.ClusterID{}) {
 			running = true
 			members.Go(func() {
-				if err = g.members.Run(ctx, Room{Self: g.opts.Self, Cluster: cluster, Wire: w, Reports: (*reports)(g)}); err != nil {
+				if err = g.members.Run(ctx, Room{Self: g.opts.Self, Cluster: cluster, Wire: w, Packets: packets, Reports: (*reports)(g)}); err != nil {
 					cancel()
 				}
 			})

@@ -293,15 +293,15 @@ func TestLies(t *testing.T) {
 			w.nodes[0].acked(&packet{deltas: []delta{d}}, target(4).ID)
 			w.nodes[1].answer(&packet{digests: []digest{{d.id, d.generation, d.version()}}}, target(4).ID, new(packet))
 		}
-		lie(delta{id: target(3).ID, generation: wallAt + generationAhead + 1, heartbeat: 1})
+		lie(delta{id: target(3).ID, generation: wallAt + GenerationAhead + 1, heartbeat: 1})
 		if f := w.nodes[0].Facts(); f.Rejected != 1 || w.nodes[0].fact(2).Generation != wallAt {
 			t.Errorf("a generation more than a year ahead: %+v", f)
 		}
-		lie(delta{id: target(3).ID, generation: wallAt + generationAhead - 10, heartbeat: numberMax})
+		lie(delta{id: target(3).ID, generation: wallAt + GenerationAhead - 10, heartbeat: numberMax})
 		lie(delta{id: target(2).ID, generation: wallAt, heartbeat: numberMax, values: []value{{KeyRPCReady, numberMax, "false"}}})
 		w.until(10*time.Second, "the truth", func() bool {
 			a := w.nodes[0].View()
-			return a.Endpoint(target(3).ID).Generation == wallAt+generationAhead-9 && a.Endpoint(target(2).ID).RPCReady()
+			return a.Endpoint(target(3).ID).Generation == wallAt+GenerationAhead-9 && a.Endpoint(target(2).ID).RPCReady()
 		})
 		w.run(60 * time.Second)
 		if !w.allSee(upTo(4)...) {
@@ -446,7 +446,7 @@ func TestOptions(t *testing.T) {
 		"check the clock":        func(o *Options) { o.Generation = 0 },
 		"phi_convict_threshold":  func(o *Options) { o.PhiConvictThreshold = -1 },
 		"needs a network":        func(o *Options) { o.Members = nil },
-		"make it 16, 24 or 32":   func(o *Options) { o.Members, o.Net, o.Listen, o.Key = nil, &fakeNet{}, "a", make([]byte, 5) },
+		"make it 16, 24 or 32":   func(o *Options) { o.Members, o.Net, o.Key = nil, &fakeNet{}, make([]byte, 5) },
 		"":                       func(*Options) {},
 		"gossip: the generation": func(o *Options) { o.Generation = -1 },
 	} {

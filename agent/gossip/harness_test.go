@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -125,7 +126,11 @@ func (w *world) start(i int, generation int64, change ...func(*Options)) {
 		LoadBytes: int64(i) << 20, Schema: [16]byte{1, 15: 9}, RPCReady: true, Native: netip.AddrPortFrom(m.self.Addr.Addr(), 9042)})
 	ctx, stop := context.WithCancel(context.Background())
 	m.stop = stop
-	go func() { m.done <- g.Run(ctx, m) }()
+	var packets net.PacketConn
+	if h, ok := o.Net.(*host); ok {
+		packets = h.listen()
+	}
+	go func() { m.done <- g.Run(ctx, m, packets) }()
 	synctest.Wait()
 }
 

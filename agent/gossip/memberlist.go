@@ -21,18 +21,16 @@ import (
 // Net is how memberlist reaches others.
 type Net interface {
 	Dial(ctx context.Context, address string) (net.Conn, error)
-	ListenPacket(ctx context.Context, address string) (net.PacketConn, error)
 }
 
 // swim is Members by memberlist (SWIM with Lifeguard). A node's name there is
 // its host id; names that metadata does not know are refused.
 type swim struct {
-	self   wire.Target
-	listen string
-	net    Net
-	key    []byte
-	log    *slog.Logger
-	rng    *rand.Rand // of Run's goroutine
+	self wire.Target
+	net  Net
+	key  []byte
+	log  *slog.Logger
+	rng  *rand.Rand // of Run's goroutine
 
 	mu      sync.Mutex // guards what follows
 	members []wire.Target
@@ -44,15 +42,17 @@ type swim struct {
 }
 
 func newMemberlist(o *Options) (*swim, error) {
-	switch {
-	case o.Net == nil || o.Listen == "":
-		return nil, errors.New("gossip: memberlist needs a network and an address to listen on")
-	case len(o.Key) != 0 && len(o.Key) != 16 && len(o.Key) != 24 && len(o.Key) != 32:
-		return nil, fmt.Errorf("gossip: the gossip key has %d bytes; make it 16, 24 or 32", len(o.Key))
+	if o.Net == nil {
+		return nil, errors.New("gossip: memberlist needs a network")
+	}
+	if len(o.Key) > 0 {
+		if err := checkKey(o.Key); err != nil {
+			return nil, fmt.Errorf("gossip: %w", err)
+		}
 	}
 	var seed [8]byte
 	o.Rand(seed[:])
-	return &swim{self: o.Self, listen: o.Listen, net: o.Net, key: o.Key, log: o.Log, byName: map[string]helenus.HostID{},
+	return &swim{self: o.Self, net: o.Net, key: o.Key, log: o.Log, byName: map[string]helenus.HostID{},
 		rng: rand.New(rand.NewPCG(binary.BigEndian.Uint64(seed[:]), 0))}, nil
 }
 
@@ -62,11 +62,7 @@ const joinInterval = 10 * time.Second
 
 // Run implements Members.
 func (p *swim) Run(ctx context.Context, room Room) error {
-	pc, err := p.net.ListenPacket(ctx, p.listen)
-	if err != nil {
-		return fmt.Errorf("gossip: listen for probes: %w", err)
-	}
-	t := newPort(p.net, pc, p.self.Addr)
+	t := newPort(p.net, room.Packets, p.self.Addr)
 	// Before the rest of memberlist, so that no attempt to join holds up the end.
 	stop := context.AfterFunc(ctx, func() { _ = t.Shutdown() }) // of a socket that is not used any more
 	defer stop()

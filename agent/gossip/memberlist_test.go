@@ -54,19 +54,16 @@ type host struct {
 	door func(byte, net.Conn) bool
 }
 
-func (h *host) ListenPacket(context.Context, string) (net.PacketConn, error) {
+// listen opens the node's storage port.
+func (h *host) listen() net.PacketConn {
 	p := &fakePort{n: h.fakeNet, addr: h.self, door: h.door, in: make(chan fakePacket, 1000), closed: make(chan struct{})}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ports[h.self.String()] = p
-	return p, nil
+	return p
 }
 
 func (n *fakeNet) Dial(context.Context, string) (net.Conn, error) { return nil, os.ErrInvalid }
-
-func (n *fakeNet) ListenPacket(context.Context, string) (net.PacketConn, error) {
-	return nil, syscall.EADDRINUSE
-}
 
 func (n *fakeNet) find(addr string) *fakePort {
 	n.mu.Lock()
@@ -166,7 +163,7 @@ func withMemberlist(n *fakeNet, key []byte) func(*member, *Options) {
 			m.mu.Unlock()
 			return g.Door(first, nc)
 		}
-		o.Members, o.Net, o.Listen, o.Key = nil, &host{n, m.self.Addr, door}, m.self.Addr.String(), key
+		o.Members, o.Net, o.Key = nil, &host{n, m.self.Addr, door}, key
 		o.Cluster = func() wire.ClusterID { return wire.ClusterID{4} }
 	}
 }
@@ -319,8 +316,7 @@ func TestMemberlistGarbage(t *testing.T) {
 // say no more after their first bytes.
 func crowdPort(w *world, n *fakeNet, addr string, label []byte) {
 	stranger := &host{fakeNet: n, self: target(50).Addr}
-	pc, _ := stranger.ListenPacket(w.t.Context(), "") // never fails
-	defer pc.Close()
+	defer stranger.listen().Close()
 	var closed atomic.Int32
 	for i := range 10 {
 		nc, err := stranger.Dial(w.t.Context(), addr)
@@ -358,11 +354,6 @@ func (realNet) Dial(ctx context.Context, address string) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", address)
 }
 
-func (realNet) ListenPacket(ctx context.Context, address string) (net.PacketConn, error) {
-	var l net.ListenConfig
-	return l.ListenPacket(ctx, "udp", address)
-}
-
 // tap passes on what Members reports.
 type tap struct {
 	Members
@@ -387,8 +378,8 @@ func (r *tapped) RoundTrip(id helenus.HostID, d time.Duration) {
 	}
 }
 
-// listen takes a TCP port of which the UDP half is free, too.
-func listen(t *testing.T) net.Listener {
+// listen takes a port for TCP and UDP.
+func listen(t *testing.T) (net.Listener, net.PacketConn) {
 	for range 20 {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -396,13 +387,12 @@ func listen(t *testing.T) net.Listener {
 		}
 		pc, err := net.ListenPacket("udp", ln.Addr().String())
 		if err == nil {
-			_ = pc.Close()
-			return ln
+			return ln, pc
 		}
 		_ = ln.Close()
 	}
 	t.Fatal("no port is free for TCP and UDP")
-	return nil
+	return nil, nil
 }
 
 // next waits for as long as nobody would.
@@ -422,17 +412,18 @@ func TestSockets(t *testing.T) {
 	var nodes [2]*Gossip
 	var trips [2]chan helenus.HostID
 	var lns [2]net.Listener
+	var packets [2]net.PacketConn
 	var peers []wire.Target
 	heard := make(chan meta.Epoch, 100)
 	for i := range nodes {
-		lns[i] = listen(t)
+		lns[i], packets[i] = listen(t)
 		peers = append(peers, wire.Target{ID: target(i + 1).ID, Addr: lns[i].Addr().(*net.TCPAddr).AddrPort()})
 	}
 	for i := range nodes {
 		log := slog.New(slog.NewTextHandler(io.Discard, nil))
 		o := Options{Self: peers[i], Generation: time.Now().Unix(), Peers: func() []wire.Target { return peers },
 			Epoch: func() meta.Epoch { return meta.Epoch(i + 1) }, Heard: func(_ wire.Target, e meta.Epoch) { heard <- e },
-			Rand: func(b []byte) { _, _ = rand.NewChaCha8([32]byte{byte(i)}).Read(b) }, Log: log, Now: time.Now, Net: realNet{}, Listen: peers[i].Addr.String()}
+			Rand: func(b []byte) { _, _ = rand.NewChaCha8([32]byte{byte(i)}).Read(b) }, Log: log, Now: time.Now, Net: realNet{}}
 		m, err := newMemberlist(&o)
 		if err != nil {
 			t.Fatal(err)
@@ -455,7 +446,7 @@ func TestSockets(t *testing.T) {
 			}
 		})
 		ends.Go(func() {
-			if err := g.Run(ctx, w); err != nil {
+			if err := g.Run(ctx, w, packets[i]); err != nil {
 				t.Error(err)
 			}
 		})

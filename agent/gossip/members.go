@@ -33,6 +33,7 @@ type Room struct {
 	Self    wire.Target
 	Cluster wire.ClusterID
 	Wire    Messenger
+	Packets net.PacketConn // the storage port by UDP, to be closed
 	Reports Reports
 }
 

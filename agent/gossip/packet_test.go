@@ -115,7 +115,7 @@ func FuzzPacket(f *testing.F) {
 			t.Fatalf("an answer of %d bytes", answer.size())
 		}
 		for _, n := range c.members {
-			if len(n.values) > valuesMax || n.generation > wallAt+generationAhead {
+			if len(n.values) > valuesMax || n.generation > wallAt+GenerationAhead {
 				t.Fatalf("%+v", n)
 			}
 		}

@@ -1,6 +1,7 @@
 package hint
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -70,20 +71,14 @@ type Options struct {
 	CallTimeout   time.Duration // 10 s
 }
 
-func orDefault[T int | int64 | time.Duration](v *T, otherwise T) {
-	if *v <= 0 {
-		*v = otherwise
-	}
-}
-
 func (o *Options) fill() {
-	orDefault(&o.Interval, time.Second)
-	orDefault(&o.SegmentBytes, 32<<20)
-	orDefault(&o.BufferBytes, 32<<20)
-	orDefault(&o.ReceiveBytes, 4<<20)
-	orDefault(&o.BatchBytes, 256<<10)
-	orDefault(&o.DeliveriesMax, 2)
-	orDefault(&o.CallTimeout, 10*time.Second)
+	o.Interval = cmp.Or(o.Interval, time.Second)
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, 32<<20)
+	o.BufferBytes = cmp.Or(o.BufferBytes, 32<<20)
+	o.ReceiveBytes = cmp.Or(o.ReceiveBytes, 4<<20)
+	o.BatchBytes = cmp.Or(o.BatchBytes, 256<<10)
+	o.DeliveriesMax = cmp.Or(o.DeliveriesMax, 2)
+	o.CallTimeout = cmp.Or(o.CallTimeout, 10*time.Second)
 }
 
 // Hints are all hints of a node.
@@ -99,6 +94,7 @@ type Hints struct {
 	buffered   int64
 	dirty      bool // the notes differ from their file
 	delivering int
+	ended      bool // Run writes no more
 
 	receiving struct {
 		mu      sync.Mutex // guards credits
@@ -133,22 +129,22 @@ func Open(opts Options) (*Hints, error) {
 // Stats gives the counters; they are live.
 func (h *Hints) Stats() *Stats { return &h.stats }
 
-// Store keeps a mutation for a node until it is back; false when it does not,
-// which is noted as needing repair unless the node is no member. It copies
-// mutation and does not wait.
-func (h *Hints) Store(to helenus.HostID, state *meta.State, mutation []byte) bool {
-	return h.store(to, state, mutation, nil)
+// Store keeps a mutation, whose write began so long ago, for a node until it is
+// back; false when it does not, which is noted as needing repair unless the node
+// is no member. It copies mutation and does not wait.
+func (h *Hints) Store(to helenus.HostID, state *meta.State, mutation []byte, age time.Duration) bool {
+	return h.store(to, state, mutation, age, nil)
 }
 
 // StoreSynced is Store that says when the hint is durable: done is called once,
 // with false if it is not kept, and must not wait.
-func (h *Hints) StoreSynced(to helenus.HostID, state *meta.State, mutation []byte, done func(kept bool)) {
-	if !h.store(to, state, mutation, done) {
+func (h *Hints) StoreSynced(to helenus.HostID, state *meta.State, mutation []byte, age time.Duration, done func(kept bool)) {
+	if !h.store(to, state, mutation, age, done) {
 		done(false)
 	}
 }
 
-func (h *Hints) store(to helenus.HostID, state *meta.State, mutation []byte, done func(bool)) bool {
+func (h *Hints) store(to helenus.HostID, state *meta.State, mutation []byte, age time.Duration, done func(bool)) bool {
 	n := state.Node(to)
 	if n == nil || to == h.opts.Self {
 		return false
@@ -160,6 +156,7 @@ func (h *Hints) store(to helenus.HostID, state *meta.State, mutation []byte, don
 	s := h.opts.Settings()
 	alive := h.opts.Liveness.Alive(to)
 	now := h.opts.Now()
+	began := now.Add(-age).UnixMilli()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	q := h.queueLocked(to)
@@ -168,13 +165,13 @@ func (h *Hints) store(to helenus.HostID, state *meta.State, mutation []byte, don
 	}
 	size := int64(recordSize(len(mutation)))
 	switch {
-	case !s.Enabled || slices.Contains(s.DisabledDCs, n.Datacenter), graces.least == 0, q.tooLate(now, s.Window),
+	case h.ended, !s.Enabled || slices.Contains(s.DisabledDCs, n.Datacenter), graces.least == 0, q.tooLate(now, s.Window),
 		s.BytesPerHostMax > 0 && q.bytes+size > s.BytesPerHostMax, h.buffered+size > h.opts.BufferBytes:
 		h.stats.Refused.Add(1)
 		h.missedLocked(q, mutation, now)
 		return false
 	case graces.least == graces.most:
-		h.appendLocked(q, record{now.UnixMilli(), graces.least, mutation})
+		h.appendLocked(q, record{began, graces.least, mutation})
 	default:
 		// Each part has its own time, and is applied for itself anyway.
 		for m := row.ReadMutation(mutation); ; {
@@ -184,7 +181,7 @@ func (h *Hints) store(to helenus.HostID, state *meta.State, mutation []byte, don
 			}
 			part := row.AppendMutation(nil, update)
 			if g := gcGraces(state.Schema, part); g.count > 0 {
-				h.appendLocked(q, record{now.UnixMilli(), g.least, part})
+				h.appendLocked(q, record{began, g.least, part})
 			}
 		}
 	}
@@ -264,13 +261,11 @@ func (h *Hints) markLocked(q *queue, id schema.TableID, now time.Time) {
 // missedMax bounds the notes of one node.
 const missedMax = 1 << 16
 
-// Truncated forgets the hints of a table that are kept so far.
+// Truncated forgets the hints of a table whose writes have begun so far, also
+// those that are not kept yet.
 func (h *Hints) Truncated(id schema.TableID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.queues) == 0 {
-		return
-	}
 	h.truncated[id], h.dirty = h.opts.Now().UnixMilli(), true
 }
 

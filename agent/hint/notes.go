@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
 	"helenus/internal/cql/schema"
 	"helenus/store/vfs"
@@ -149,7 +150,12 @@ func (h *Hints) writeNotes() {
 	}
 }
 
-// forgetTruncationsLocked drops those that are older than every hint.
+// ageMax is how long a write may last before it becomes a hint; a truncation is
+// remembered for longer than any hint from before it may still come.
+const ageMax = 10 * time.Minute
+
+// forgetTruncationsLocked drops those that are older than every hint, also than
+// those that come later.
 func (h *Hints) forgetTruncationsLocked() {
 	if len(h.truncated) == 0 {
 		return
@@ -161,7 +167,7 @@ func (h *Hints) forgetTruncationsLocked() {
 		}
 	}
 	for id, at := range h.truncated {
-		if at < oldest {
+		if at < oldest-ageMax.Milliseconds() {
 			delete(h.truncated, id)
 			h.dirty = true
 		}

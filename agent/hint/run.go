@@ -28,12 +28,19 @@ func (h *Hints) Run(ctx context.Context, w Caller) error {
 		}
 	}
 	deliveries.Wait()
+	h.mu.Lock()
+	h.ended = true
+	h.mu.Unlock()
 	h.each(h.flush)
 	h.each(h.collect)
 	h.writeNotes()
 	h.each(h.closeFile)
 	return nil
 }
+
+// Close writes down what came after Run had ended: it is not kept, and its nodes
+// need repair. Nothing may come any more.
+func (h *Hints) Close() { h.writeNotes() }
 
 // each calls f for every queue, without the lock.
 func (h *Hints) each(f func(*queue)) {

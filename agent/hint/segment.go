@@ -30,7 +30,7 @@ func crc(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
 // record is one hint.
 type record struct {
-	created  int64 // milliseconds since 1970
+	created  int64 // when its write began, in milliseconds since 1970
 	grace    uint32
 	mutation []byte
 }

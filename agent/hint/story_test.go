@@ -315,10 +315,14 @@ func (s *story) store(d *datadriven.TestData) string {
 	if a, ok := d.Arg("tables"); ok {
 		tables = a.Vals
 	}
+	var age time.Duration
+	if a, ok := d.Arg("age"); ok {
+		age, _ = time.ParseDuration(a.Vals[0])
+	}
 	kept, from := 0, number(d, "from", 1)
 	to := number(d, "to", from)
 	for i := from; i <= to; i++ {
-		if s.all[0].hints.Store(hostID(number(d, "for", 1)), s.metadata(), s.mutation(i, tables...)) {
+		if s.all[0].hints.Store(hostID(number(d, "for", 1)), s.metadata(), s.mutation(i, tables...), age) {
 			kept++
 		}
 	}
@@ -382,6 +386,36 @@ func (s *story) damage() string {
 	return names[0] + "\n"
 }
 
+// TestHintAfterTheEnd: what comes when nothing is written any more is not taken,
+// and noted for the next start.
+func TestHintAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &story{t: t}
+		s.cluster(2, "")
+		s.dead[hostID(1)] = true
+		for _, m := range s.all {
+			m.end()
+		}
+		h := s.all[0].hints
+		if h.Store(hostID(1), s.metadata(), s.mutation(1, "t"), 0) {
+			t.Error("it is taken")
+		}
+		h.StoreSynced(hostID(1), s.metadata(), s.mutation(2, "t"), 0, func(kept bool) {
+			if kept {
+				t.Error("it is kept")
+			}
+		})
+		h.Close()
+		s.all[0].fs = s.all[0].fs.CrashNone()
+		s.all[0].start()
+		defer s.all[0].end()
+		facts := s.all[0].hints.Facts()
+		if len(facts) != 1 || len(facts[0].Missed) != 1 || facts[0].Missed[0].Table != s.metadata().Schema.Find("ks", "t").ID {
+			t.Errorf("%+v", facts)
+		}
+	})
+}
+
 // TestCrash loses the power now and then: no hint that was synced is lost, and
 // the order stays.
 func TestCrash(t *testing.T) {
@@ -396,7 +430,7 @@ func TestCrash(t *testing.T) {
 			for range 3 {
 				first := next
 				for range 1 + rng.IntN(30) {
-					s.all[0].hints.Store(hostID(1), s.metadata(), s.mutation(next, "t"))
+					s.all[0].hints.Store(hostID(1), s.metadata(), s.mutation(next, "t"), 0)
 					next++
 				}
 				if rng.IntN(2) == 0 {
@@ -449,7 +483,7 @@ func TestStoreSynced(t *testing.T) {
 		var told []bool
 		began := time.Now()
 		store := func(to int) {
-			s.all[0].hints.StoreSynced(hostID(to), s.metadata(), s.mutation(1, "t"), func(kept bool) { told = append(told, kept) })
+			s.all[0].hints.StoreSynced(hostID(to), s.metadata(), s.mutation(1, "t"), 0, func(kept bool) { told = append(told, kept) })
 			synctest.Wait()
 		}
 		s.dead[hostID(1)] = true

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"helenus"
+	"helenus/agent/config"
 	"helenus/agent/wire"
 	"helenus/internal/cql/schema"
 	"helenus/store/row"
@@ -103,5 +104,15 @@ func TestReasonOf(t *testing.T) {
 		if got := ReasonOf(fmt.Errorf("wrapped: %w", err)); got != want {
 			t.Errorf("%v: reason %d, want %d", err, got, want)
 		}
+	}
+}
+
+// TestLargestMutation: what query lets through fits into a frame, with the
+// longest list of those that it is passed on to.
+func TestLargestMutation(t *testing.T) {
+	const frameBytesMax = 32 << 20 // of wire.Options
+	m := Mutation{Epoch: 1<<63 - 1, AckTo: helenus.HostID{1}, ID: 1<<64 - 1, Forward: make([]helenus.HostID, 255), Bytes: make([]byte, config.MutationBytesLimit)}
+	if n := len(m.AppendTo(nil)); n > frameBytesMax {
+		t.Errorf("%d bytes", n)
 	}
 }

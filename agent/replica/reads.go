@@ -182,6 +182,10 @@ func (r *Replica) serveRead(q *wire.Request) {
 		s.end(Failed(ReasonSchema, "%s (at epoch %d)", err.Error(), state.Epoch))
 		return
 	}
+	if r.opts.Made != nil && r.opts.Made.Owns(s.command.Table) {
+		r.readMade(s.command, s)
+		return
+	}
 	r.Read(s.command, s)
 }
 
@@ -199,21 +203,11 @@ func (s *servedRead) Partitions(ps row.Partitions) error {
 		bytesMax = answerBytesMax
 	}
 	return s.answer.Write(ps, c, row.AnswerOptions{Data: m.Data, Digest: m.Digest, BytesMax: bytesMax,
-		GCBefore: c.Now - int64(c.Table.Options.GCGraceSeconds), TombstonesMax: s.r.maxTombstones()})
+		GCBefore: c.Now - int64(c.Table.Options.GCGraceSeconds), TombstonesMax: s.r.opts.TombstonesMax})
 }
 
-// defaultTombstonesMax is Cassandra's tombstone_failure_threshold.
-const defaultTombstonesMax = 100000
-
-// LimitTombstones makes reads for coordinators fail that meet more.
-func (r *Replica) LimitTombstones(n int) { r.tombstonesMax.Store(int64(n)) }
-
-func (r *Replica) maxTombstones() int {
-	if n := r.tombstonesMax.Load(); n > 0 {
-		return int(n)
-	}
-	return defaultTombstonesMax
-}
+// tombstonesMaxDefault is Cassandra's tombstone_failure_threshold.
+const tombstonesMaxDefault = 100000
 
 // ReadDone implements Consumer.
 func (s *servedRead) ReadDone(err error) { s.end(err) }

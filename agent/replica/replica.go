@@ -9,6 +9,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -44,6 +45,9 @@ type Options struct {
 	// more may stand behind them before reads are refused as Overloaded.
 	Readers  int
 	QueueMax int
+	// TombstonesMax makes reads for coordinators fail that meet more; 0 is
+	// Cassandra's tombstone_failure_threshold.
+	TombstonesMax int
 
 	// Of a node that is not alone. States is the metadata that the store follows;
 	// Behind is told of a node that knows a newer epoch, and must not wait.
@@ -52,6 +56,15 @@ type Options struct {
 	// Truncated is told of a table before its data is removed here: what is kept
 	// of it for other nodes must not come back.
 	Truncated func(id schema.TableID)
+	// Made are the tables that are not in the store; nil: there are none.
+	Made Tables
+}
+
+// Tables are tables whose rows are made when they are asked for.
+type Tables interface {
+	// Owns tells whether a table is one of these.
+	Owns(t *schema.Table) bool
+	Read(command *row.Command) (row.Partitions, error)
 }
 
 // Replica applies mutations to the store and reads from it.
@@ -69,8 +82,6 @@ type Replica struct {
 	served      sync.Pool // *served
 	passing     sync.Pool // *passed
 	servedReads sync.Pool // *servedRead
-
-	tombstonesMax atomic.Int64
 }
 
 // Stats count the reads that had to wait for the disk; those that memory could
@@ -87,6 +98,7 @@ type pending struct {
 
 // New makes a Replica and starts its readers; Close stops them.
 func New(opts Options) *Replica {
+	opts.TombstonesMax = cmp.Or(opts.TombstonesMax, tombstonesMaxDefault)
 	ctx, stop := context.WithCancel(context.Background())
 	r := &Replica{opts: opts, queue: make(chan pending, opts.QueueMax), stop: stop, truncations: make(chan *wire.Request, truncationsMax)}
 	r.wg.Add(1)
@@ -132,6 +144,18 @@ func (r *Replica) Read(command *row.Command, c Consumer) {
 	default:
 		c.ReadDone(helenus.Errorf(helenus.CodeOverloaded, "Too many reads are waiting for the disk (%d); try again later", r.opts.QueueMax))
 	}
+}
+
+// readMade runs a command of a table that is not in the store.
+func (r *Replica) readMade(command *row.Command, c Consumer) {
+	ps, err := r.opts.Made.Read(command)
+	if err == nil {
+		err = c.Partitions(ps)
+		if closeErr := ps.Close(); err == nil {
+			err = closeErr
+		}
+	}
+	c.ReadDone(err)
 }
 
 // Stats gives the counters; they are live.

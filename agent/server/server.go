@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -15,6 +14,7 @@ import (
 
 	"helenus"
 	"helenus/agent/query"
+	"helenus/internal/acceptor"
 	"helenus/internal/budget"
 	"helenus/internal/meta"
 )
@@ -109,42 +109,14 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	defer cancel()
 	s.run.Go(func() { s.watch(ctx) })
 	s.run.Go(func() { s.watchdog(ctx) })
-	stop := context.AfterFunc(ctx, func() { _ = ln.Close() }) // ends Accept
-	defer stop()
-	err := s.acceptAll(ctx, ln)
+	err := acceptor.Run(ctx, ln, s.opts.Log, func(nc net.Conn) { s.accept(ctx, nc) })
 	cancel()
 	s.closeAll()
 	s.run.Wait()
-	return err
-}
-
-func (s *Server) acceptAll(ctx context.Context, ln net.Listener) error {
-	for {
-		nc, err := ln.Accept()
-		switch {
-		case err == nil:
-			s.accept(ctx, nc)
-		case ctx.Err() != nil:
-			return nil //nolint:nilerr // the listener was closed to end this
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("server: accept on %s: %w", ln.Addr(), err)
-		default:
-			s.opts.Log.Warn("accept failed", "error", err)
-			pause(ctx, acceptPause)
-		}
+	if err != nil {
+		return fmt.Errorf("server: %w", err)
 	}
-}
-
-// acceptPause keeps a lack of file descriptors from becoming a busy loop.
-const acceptPause = 50 * time.Millisecond
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
+	return nil
 }
 
 func (s *Server) accept(ctx context.Context, nc net.Conn) {

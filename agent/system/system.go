@@ -13,11 +13,11 @@ package system
 
 import (
 	"fmt"
+	"strings"
 
 	"helenus"
 	"helenus/internal/cql/schema"
 	"helenus/internal/meta"
-	"helenus/internal/ring"
 	"helenus/store/row"
 )
 
@@ -54,7 +54,7 @@ type Tables struct {
 	owned   map[schema.TableID]bool // beside the virtual ones
 }
 
-// NewTables makes the Tables of a node whose cluster is founded.
+// NewTables makes the Tables of a node, which may be in no cluster yet.
 func NewTables(env Env) *Tables {
 	t := &Tables{env: env, sources: make(map[string]func() []Record)}
 	for name, f := range env.Views {
@@ -80,11 +80,13 @@ func NewTables(env Env) *Tables {
 		t.sources["system_traces.events"] = env.Traces.events
 	}
 	t.owned = make(map[schema.TableID]bool)
-	for _, ks := range env.State().Schema.Keyspaces {
+	for name := range t.sources {
+		keyspace, table, _ := strings.Cut(name, ".")
+		t.owned[tableID(keyspace, table)] = true
+	}
+	for _, ks := range env.State().LocalKeyspaces() {
 		for _, table := range ks.Tables {
-			if ks.Replication.Class == ring.LocalName || t.sources[table.QualifiedName()] != nil {
-				t.owned[table.ID] = true
-			}
+			t.owned[table.ID] = true
 		}
 	}
 	return t

@@ -72,12 +72,18 @@ func parseKeyspace(f []string) (*schema.Keyspace, error) {
 	return ks, nil
 }
 
-// parseTable makes a table whose id is that of Cassandra: a name-based UUID of
+// tableID is the id that a system table has in Cassandra: a name-based UUID of
 // keyspace and table, the same on every node.
+func tableID(keyspace, name string) (id schema.TableID) {
+	id = md5.Sum([]byte(keyspace + name)) //nolint:gosec // see the import
+	id[6], id[8] = id[6]&0x0f|0x30, id[8]&0x3f|0x80
+	return id
+}
+
+// parseTable makes a table without columns.
 func parseTable(ks *schema.Keyspace, name string, options []string) (*schema.Table, error) {
 	t := &schema.Table{Keyspace: ks.Name, Name: name, Options: schema.DefaultOptions(), Virtual: ks.Virtual}
-	t.ID = md5.Sum([]byte(ks.Name + name)) //nolint:gosec // see the import
-	t.ID[6], t.ID[8] = t.ID[6]&0x0f|0x30, t.ID[8]&0x3f|0x80
+	t.ID = tableID(ks.Name, name)
 	for _, o := range options {
 		k, v, _ := strings.Cut(o, "=")
 		if err := setOption(&t.Options, k, v); err != nil {

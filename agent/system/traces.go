@@ -6,6 +6,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"helenus"
+	"helenus/store/row"
 )
 
 // The bounds of what is remembered of traced requests.
@@ -15,7 +18,8 @@ const (
 )
 
 // Traces remembers what the latest traced requests did, for system_traces. It
-// keeps them in memory: a trace is read at once or never.
+// keeps them in memory: a trace is read at once or never. A session's id names
+// the node that has it, so that any other can ask there.
 type Traces struct {
 	mu    sync.Mutex
 	byID  map[[16]byte]*Trace
@@ -113,6 +117,37 @@ func (t *Traces) events() (out []Record) {
 		}
 	}
 	return out
+}
+
+// SessionNode is the last half of the id of a session that a node makes, as
+// types.TimeUUIDFromMicros takes it: two bytes of chance, and the end of the
+// node's host id with the bit that tells it from the address of a network card
+// (RFC 9562, 6.10).
+func SessionNode(self helenus.HostID, chance [2]byte) (node [8]byte) {
+	copy(node[:], chance[:])
+	copy(node[2:], self[10:])
+	node[2] |= 1
+	return node
+}
+
+// holder finds the member that made a session.
+func (t *Tables) holder(session []byte) (helenus.HostID, bool) {
+	for _, n := range t.env.State().Nodes {
+		if node := SessionNode(n.HostID, [2]byte{}); len(session) == 16 && [6]byte(session[10:]) == [6]byte(node[2:]) {
+			return n.HostID, true
+		}
+	}
+	return helenus.HostID{}, false
+}
+
+// Elsewhere names the member that has what a command asks for, if it is another
+// one: a traced session, or its events.
+func (t *Tables) Elsewhere(cmd *row.Command) (helenus.HostID, bool) {
+	if t.env.Traces == nil || cmd.Table.Keyspace != "system_traces" || len(cmd.Keys) != 1 {
+		return helenus.HostID{}, false
+	}
+	id, ok := t.holder(cmd.Keys[0].Bytes)
+	return id, ok && id != t.env.Self
 }
 
 // ticks are the units of 100 ns since 1582-10-15 that a time UUID counts.

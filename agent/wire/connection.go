@@ -74,7 +74,7 @@ func (l *link) connect() (net.Conn, error) {
 func (w *Wire) hello(lane Lane, to helenus.HostID) hello {
 	id := w.opts.Identity()
 	return hello{min: versionMin, max: versionMax, lane: lane, lz4: !w.opts.NoCompression, feature: id.Feature,
-		cluster: id.Cluster, from: w.opts.Self.ID, to: to}
+		cluster: id.Cluster, from: w.opts.Self.ID, to: to, key: id.Key}
 }
 
 // accepts is this side's word on the answer to its hello.

@@ -17,6 +17,9 @@ func TestRefusals(t *testing.T) {
 	identity := func(c ClusterID) func(*Options) {
 		return func(o *Options) { o.Identity = func() Identity { return Identity{Cluster: c} } }
 	}
+	key := func(k KeyID) func(*Options) {
+		return func(o *Options) { o.Identity = func() Identity { return Identity{Cluster: testCluster, Key: k} } }
+	}
 	for _, c := range []struct {
 		name   string
 		change func(*Options) // of the asking node
@@ -30,6 +33,7 @@ func TestRefusals(t *testing.T) {
 		{"another cluster", identity(other), target(2), verbEcho, "this node is of cluster 01020300-0000-0000-0000-000000000000, the peer of cluster 09000000"},
 		{"another cluster, urgent", identity(other), target(2), verbGossip, "check the seeds of both"},
 		{"own host id", func(o *Options) { o.Self.ID = target(2).ID }, Target{Addr: target(2).Addr}, verbEcho, "this node's own host id"},
+		{"a key", key(KeyID{9}), target(2), verbGossip, "host 00000000-0000-0000-0000-000000000002 has the gossip key none, host 00000000-0000-0000-0000-000000000001 has 0900000000000000: give all nodes the same gossip_key_file"},
 		{"another host", nil, Target{ID: target(3).ID, Addr: target(2).Addr}, verbEcho, "this is host 00000000-0000-0000-0000-000000000002, not 00000000-0000-0000-0000-000000000003"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -58,6 +62,16 @@ func TestRefusals(t *testing.T) {
 				b.end(t)
 			})
 		})
+	}
+}
+
+func TestKeys(t *testing.T) {
+	for keys, want := range map[[2]KeyID]status{
+		{}: statusWelcome, {{1}, {1}}: statusWelcome, {{1}, {2}}: statusKey, {{1}, {}}: statusKey, {{}, {1}}: statusKey,
+	} {
+		if w := judge(&hello{from: target(1).ID, key: keys[0]}, &hello{from: target(2).ID, key: keys[1]}); w.status != want {
+			t.Errorf("%v: %+v", keys, w)
+		}
 	}
 }
 

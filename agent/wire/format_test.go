@@ -22,6 +22,8 @@ func TestGolden(t *testing.T) {
 		case "hello":
 			return hex.Dump(appendHello(nil, &hello{min: 1, max: 1, lane: Large, lz4: true, feature: 7, cluster: ClusterID{1, 15: 2},
 				from: helenus.HostID{3, 15: 4}, to: helenus.HostID{5, 15: 6}}))
+		case "hello-with-a-key":
+			return hex.Dump(appendHello(nil, &hello{min: 1, max: 1, feature: 7, cluster: ClusterID{1, 15: 2}, from: helenus.HostID{3, 15: 4}, key: KeyID{7, 7: 8}}))
 		case "welcome":
 			return hex.Dump(appendWelcome(nil, &welcome{version: 1, lz4: true, feature: 7, from: helenus.HostID{3, 15: 4}}))
 		case "refusal":
@@ -52,6 +54,8 @@ func TestGolden(t *testing.T) {
 // FuzzHello: what reads is what was written, and nothing panics.
 func FuzzHello(f *testing.F) {
 	h := hello{min: 1, max: 3, lane: Small, lz4: true, feature: 9, cluster: testCluster, from: target(1).ID}
+	f.Add(appendHello(nil, &h))
+	h.key = KeyID{7: 1}
 	f.Add(appendHello(nil, &h))
 	f.Add(appendWelcome(nil, &welcome{status: statusCluster, reason: "no"}))
 	f.Fuzz(func(t *testing.T, b []byte) {

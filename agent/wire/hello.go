@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -27,6 +28,16 @@ type ClusterID [16]byte
 
 func (c ClusterID) String() string { return helenus.HostID(c).String() }
 
+// KeyID tells keys apart and does not tell them; zero: there is none.
+type KeyID [8]byte
+
+func (k KeyID) String() string {
+	if k == (KeyID{}) {
+		return "none"
+	}
+	return hex.EncodeToString(k[:])
+}
+
 // hello is what the asking side sends first.
 type hello struct {
 	min, max uint8
@@ -36,6 +47,7 @@ type hello struct {
 	cluster  ClusterID
 	from     helenus.HostID
 	to       helenus.HostID // zero: whoever is there
+	key      KeyID          // of gossip
 }
 
 // status is what a hello is answered with.
@@ -48,6 +60,7 @@ const (
 	statusOwnID
 	statusOtherHost
 	statusLane
+	statusKey
 )
 
 // welcome is the answer to a hello, whether it lets the peer in or not.
@@ -61,7 +74,7 @@ type welcome struct {
 }
 
 const (
-	helloBytes   = 4 + 4 + 3*16
+	helloBytes   = 4 + 4 + 3*16 // without a key
 	welcomeBytes = 4 + 4 + 16
 	helloHead    = 3 // first byte, length
 	helloSum     = 4
@@ -76,7 +89,11 @@ func appendHello(dst []byte, h *hello) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, h.feature)
 	dst = append(dst, h.cluster[:]...)
 	dst = append(dst, h.from[:]...)
-	return endHello(append(dst, h.to[:]...), at)
+	dst = append(dst, h.to[:]...)
+	if h.key != (KeyID{}) {
+		dst = append(dst, h.key[:]...)
+	}
+	return endHello(dst, at)
 }
 
 func appendWelcome(dst []byte, w *welcome) []byte {
@@ -137,6 +154,9 @@ func readHello(r io.Reader, first byte) (hello, error) {
 	copy(h.cluster[:], b[8:])
 	copy(h.from[:], b[24:])
 	copy(h.to[:], b[40:])
+	if len(b) >= helloBytes+len(h.key) {
+		copy(h.key[:], b[helloBytes:])
+	}
 	return h, nil
 }
 
@@ -170,6 +190,8 @@ func judge(me, h *hello) welcome {
 		return refuse(statusOwnID, "the peer has this node's own host id %s: it asked itself, or runs on a copy of this node's data", me.from)
 	case h.to != (helenus.HostID{}) && h.to != me.from:
 		return refuse(statusOtherHost, "this is host %s, not %s", me.from, h.to)
+	case h.key != me.key:
+		return refuse(statusKey, "host %s has the gossip key %s, host %s has %s: give all nodes the same gossip_key_file", me.from, me.key, h.from, h.key)
 	case h.lane >= laneCount:
 		return refuse(statusLane, "there is no %s", h.lane)
 	case outside && h.lane != Urgent:

@@ -1,10 +1,12 @@
 package wire
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"helenus"
 	"helenus/internal/fakenet"
 )
 
@@ -239,5 +241,19 @@ func TestFloodOfRefusals(t *testing.T) {
 		_ = nc.Close()
 		<-flood
 		b.end(t)
+	})
+}
+
+// TestTooLarge: what no frame holds is refused here, and not as by a node that
+// knows other tables.
+func TestTooLarge(t *testing.T) {
+	two(t, func(o *Options) { o.FrameBytesMax = 1000 }, func(a, b *node) {
+		w := a.ask(b.self, verbEcho, make([]byte, 1001), 0)
+		time.Sleep(10 * time.Millisecond)
+		w.want(t, Failed)
+		var e *Error
+		if !errors.As(w.err, &e) || e.Code != helenus.CodeServer {
+			t.Error(w.err)
+		}
 	})
 }

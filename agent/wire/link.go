@@ -136,7 +136,8 @@ func (l *link) call(v *verb, c *Call, timeout time.Duration) bool {
 	e.encode(c.Request, l.lz4.Load(), o.CompressBytes)
 	var err *Error
 	if len(e.body) > o.FrameBytesMax {
-		err = failed(l.p.to, helenus.CodeInvalid, "the request is longer than a frame may be")
+		// Not CodeInvalid, by which a node says that it knows other tables.
+		err = failed(l.p.to, helenus.CodeServer, "the request is longer than a frame may be")
 	} else {
 		now := l.w.now()
 		l.mu.Lock()

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"helenus"
+	"helenus/internal/acceptor"
 	"helenus/internal/budget"
 )
 
@@ -36,6 +38,7 @@ type Net interface {
 type Identity struct {
 	Cluster ClusterID // zero while it is in none
 	Feature uint32    // the feature level
+	Key     KeyID     // of gossip
 }
 
 // Options are what a Wire works with. Sizes and times that are zero get the
@@ -67,24 +70,18 @@ type Options struct {
 	IdleTimeout       time.Duration // 5 min without a call
 }
 
-func orDefault[T int | time.Duration](v *T, otherwise T) {
-	if *v <= 0 {
-		*v = otherwise
-	}
-}
-
 func (o *Options) fill() {
-	orDefault(&o.CompressBytes, 4<<10)
-	orDefault(&o.FrameBytesMax, 32<<20)
-	orDefault(&o.PeerBytes, 32<<20)
-	orDefault(&o.InFlightMax, 32768)
-	orDefault(&o.ConnectionsMax, 16384)
-	orDefault(&o.ConnectTimeout, 2*time.Second)
-	orDefault(&o.BackoffMin, 100*time.Millisecond)
-	orDefault(&o.BackoffMax, 10*time.Second)
-	orDefault(&o.HeartbeatInterval, 2*time.Second)
-	orDefault(&o.SilenceMax, 8*time.Second)
-	orDefault(&o.IdleTimeout, 5*time.Minute)
+	o.CompressBytes = cmp.Or(o.CompressBytes, 4<<10)
+	o.FrameBytesMax = cmp.Or(o.FrameBytesMax, 32<<20)
+	o.PeerBytes = cmp.Or(o.PeerBytes, 32<<20)
+	o.InFlightMax = cmp.Or(o.InFlightMax, 32768)
+	o.ConnectionsMax = cmp.Or(o.ConnectionsMax, 16384)
+	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 2*time.Second)
+	o.BackoffMin = cmp.Or(o.BackoffMin, 100*time.Millisecond)
+	o.BackoffMax = cmp.Or(o.BackoffMax, 10*time.Second)
+	o.HeartbeatInterval = cmp.Or(o.HeartbeatInterval, 2*time.Second)
+	o.SilenceMax = cmp.Or(o.SilenceMax, 8*time.Second)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, 5*time.Minute)
 	if o.Doors == nil {
 		o.Doors = func(byte, net.Conn) bool { return false }
 	}
@@ -153,42 +150,14 @@ func (w *Wire) Run(ctx context.Context, ln net.Listener) error {
 	w.running = true
 	w.mu.Unlock()
 	w.run.Go(func() { w.watchClock(ctx) })
-	stop := context.AfterFunc(ctx, func() { _ = ln.Close() }) // ends Accept
-	defer stop()
-	err := w.acceptAll(ctx, ln)
+	err := acceptor.Run(ctx, ln, w.opts.Log, w.accept)
 	cancel()
 	w.closeAll()
 	w.run.Wait()
-	return err
-}
-
-func (w *Wire) acceptAll(ctx context.Context, ln net.Listener) error {
-	for {
-		nc, err := ln.Accept()
-		switch {
-		case err == nil:
-			w.accept(nc)
-		case ctx.Err() != nil:
-			return nil //nolint:nilerr // the listener was closed to end this
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("wire: accept on %s: %w", ln.Addr(), err)
-		default:
-			w.opts.Log.Warn("accept failed", "error", err)
-			pause(ctx, acceptPause)
-		}
+	if err != nil {
+		return fmt.Errorf("wire: %w", err)
 	}
-}
-
-// acceptPause keeps a lack of file descriptors from becoming a busy loop.
-const acceptPause = 50 * time.Millisecond
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
+	return nil
 }
 
 // start runs f as a goroutine that Run waits for, unless Run is ending.

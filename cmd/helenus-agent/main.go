@@ -60,6 +60,7 @@ func (o overrides) Set(s string) error {
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("helenus-agent", flag.ContinueOnError)
 	file := flags.String("config", "", "configuration `file`, with cassandra.yaml's keys (helenus.yaml)")
+	check := flags.Bool("check", false, "find what is wrong with the configuration and the files that it names, and end; nothing is opened or written")
 	showVersion := flags.Bool("version", false, "print the version and end")
 	set := overrides{}
 	flags.Var(set, "set", "override a setting, `name=value`; may be given several times")
@@ -80,6 +81,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	for _, note := range loaded.Notes {
 		log.Info(note)
+	}
+	if *check {
+		return agent.Check(loaded.Config, agent.Env{Net: agent.RealNet(), Log: log, ReadFile: beside(*file)})
 	}
 	memory := admin.MemoryBytes()
 	limitHeap(agent.HeapLimitBytes(loaded.Config, memory))
@@ -130,9 +134,15 @@ func makeRoom() {
 // backgroundThreads is how much goes on at once: a flush and a compaction.
 const backgroundThreads = 2
 
-// beside reads files of the folder in which the configuration is.
+// beside reads files of the folder in which the configuration is, unless their
+// names are absolute.
 func beside(config string) func(name string) ([]byte, error) {
-	return func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(filepath.Dir(config), name)) }
+	return func(name string) ([]byte, error) {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(config), name)
+		}
+		return os.ReadFile(name)
+	}
 }
 
 func load(file string, set map[string]string) (*config.Loaded, error) {

@@ -230,5 +230,8 @@ func Apply(s *State, c Change) (*State, error) {
 		next.Epoch = s.Epoch.nextIncarnation()
 	}
 	next.finish(s)
+	if next.Level >= SchemaLevel && (next.Schema != s.Schema || s.SchemaEpoch == 0) {
+		next.SchemaEpoch = next.Epoch
+	}
 	return next, nil
 }

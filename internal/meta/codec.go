@@ -15,11 +15,13 @@ import (
 // formatVersion stands before both. A later version adds fields behind those
 // there are, guarded by the version and the cluster's feature level.
 //
-// A Change has version 1. A State has version 2 when its voters must be written,
-// and 1 as long as they follow from the members.
+// A Change has version 1. A State has version 3 from SchemaLevel on; below it
+// version 2 when its voters must be written, and 1 as long as they follow from
+// the members.
 const (
 	formatVersion      = 1
 	stateVersionVoters = 2
+	stateVersionSchema = 3
 )
 
 // EncodeChange appends the encoded form of c to dst.

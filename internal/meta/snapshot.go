@@ -15,18 +15,26 @@ import (
 // EncodeState appends the encoded form of s to dst, without the local
 // keyspaces, which every build brings along.
 func EncodeState(dst []byte, s *State) []byte {
-	version := byte(formatVersion)
-	if !s.votersImplied() {
-		version = stateVersionVoters
-	}
+	version := s.formatVersion()
 	x := &coder{b: append(dst, version)}
 	codeState(x, s.clone(), nil, version)
 	return x.b
 }
 
+// formatVersion is the only one that a State is written with.
+func (s *State) formatVersion() byte {
+	switch {
+	case s.lowestLevel() >= SchemaLevel:
+		return stateVersionSchema
+	case !s.votersImplied():
+		return stateVersionVoters
+	}
+	return formatVersion
+}
+
 // DecodeState is the inverse of EncodeState; local are the keyspaces of New.
 func DecodeState(b []byte, local []*schema.Keyspace) (*State, error) {
-	x, version := newReader(b, stateVersionVoters)
+	x, version := newReader(b, stateVersionSchema)
 	s := New(local)
 	codeState(x, s, local, version)
 	if err := x.done("state"); err != nil {
@@ -76,6 +84,12 @@ func codeState(x *coder, s *State, local []*schema.Keyspace, version byte) {
 	} else if x.reading {
 		s.Voters = s.firstVoter()
 	}
+	if version >= stateVersionSchema {
+		x.uvarint((*uint64)(&s.SchemaEpoch))
+	}
+	if x.reading && x.err == nil {
+		s.checkRead(x, version)
+	}
 	if !x.reading || x.err != nil {
 		return
 	}
@@ -90,6 +104,16 @@ func codeState(x *coder, s *State, local []*schema.Keyspace, version byte) {
 		all[ks.Name] = ks
 	}
 	s.Schema = schema.New(all)
+}
+
+// checkRead holds against a decoded State what its encoder relies on.
+func (s *State) checkRead(x *coder, version byte) {
+	if want := s.formatVersion(); version != want {
+		x.fail(fmt.Errorf("format version %d where it is %d", version, want))
+	}
+	if version >= stateVersionSchema && (s.SchemaEpoch == 0 || s.SchemaEpoch > s.Epoch) {
+		x.fail(fmt.Errorf("schema of epoch %d at epoch %d", s.SchemaEpoch, s.Epoch))
+	}
 }
 
 func codeKeyspace(x *coder, k **schema.Keyspace) {

@@ -39,10 +39,11 @@ func (e Epoch) nextIncarnation() Epoch { return Epoch((e.Incarnation() + 1) << i
 type Level uint32
 
 // CurrentLevel is the highest level this build knows; VotersLevel is the first
-// that has several voters.
+// that has several voters, SchemaLevel the first that has SchemaEpoch.
 const (
-	CurrentLevel Level = 2
+	CurrentLevel Level = 3
 	VotersLevel  Level = 2
+	SchemaLevel  Level = 3
 )
 
 // ClusterID tells clusters of the same name apart.
@@ -75,8 +76,11 @@ type State struct {
 	// Schema holds all keyspaces, also the local ones that are part of the
 	// program (see New) and are not stored.
 	Schema *schema.Schema
-	Nodes  []*Node // by HostID
-	Level  Level   // the lowest of all members
+	// SchemaEpoch is the epoch of the last change of the schema, or of the one that
+	// brought SchemaLevel; zero below that level.
+	SchemaEpoch Epoch
+	Nodes       []*Node // by HostID
+	Level       Level   // the lowest of all members
 	// Voters decide on the next change: one alone, three or five by majority. They
 	// are sorted. Group names this very set of voters and is never used again; it
 	// is zero while the first member decides alone.
@@ -117,9 +121,14 @@ func (s *State) Node(id helenus.HostID) *Node {
 // such keyspace.
 func (s *State) Placement(keyspace string) *ring.Placement { return s.placements[keyspace] }
 
-// SchemaVersion is what drivers compare between nodes to see whether they agree.
+// SchemaVersion is what drivers compare between nodes to see whether they agree,
+// and with the one they know to see whether they have to read the schema again.
 func (s *State) SchemaVersion() (uuid [16]byte) {
-	binary.BigEndian.PutUint64(uuid[8:], uint64(s.Epoch))
+	epoch := s.SchemaEpoch
+	if epoch == 0 {
+		epoch = s.Epoch
+	}
+	binary.BigEndian.PutUint64(uuid[8:], uint64(epoch))
 	return uuid
 }
 
@@ -178,12 +187,16 @@ func (s *State) finish(old *State) {
 		}
 		s.placements[name] = shared[key]
 	}
-	s.Level = 0
+	s.Level = s.lowestLevel()
+}
+
+func (s *State) lowestLevel() (lowest Level) {
 	for i, n := range s.Nodes {
-		if i == 0 || n.Level < s.Level {
-			s.Level = n.Level
+		if i == 0 || n.Level < lowest {
+			lowest = n.Level
 		}
 	}
+	return lowest
 }
 
 func (s *State) topology() *ring.Topology {

@@ -21,12 +21,13 @@ func must(t testing.TB, s *State, c Change) *State {
 	return next
 }
 
+func replication(rf string) []Property {
+	return []Property{{Name: "replication", IsMap: true, Map: map[string]string{"class": "SimpleStrategy", "replication_factor": rf}}}
+}
+
 func TestDiff(t *testing.T) {
 	s := goldenState(t)
 	text := types.Native(types.Text)
-	replication := func(rf string) []Property {
-		return []Property{{Name: "replication", IsMap: true, Map: map[string]string{"class": "SimpleStrategy", "replication_factor": rf}}}
-	}
 	old := s
 	for _, c := range []struct {
 		change Change
@@ -66,6 +67,44 @@ func TestDiff(t *testing.T) {
 	}
 	if strings.Join(got, " ") != want {
 		t.Errorf("all at once: %v, want %s", got, want)
+	}
+}
+
+// TestSchemaVersion: only changes of the schema give it another version, and the
+// upgrade that brings that about; a node that begins with a snapshot has the same.
+func TestSchemaVersion(t *testing.T) {
+	s := leveledState(t)
+	upgraded := s.Epoch - 1
+	if s.SchemaEpoch != upgraded {
+		t.Errorf("the schema's epoch is %d after the upgrade at %d", s.SchemaEpoch, upgraded)
+	}
+	joins := *s.Nodes[0]
+	joins.HostID, joins.Tokens = helenus.HostID{99}, []token.Token{token.FromInt64(99)}
+	joins.Broadcast = netip.MustParseAddrPort("127.0.9.99:7000")
+	for _, c := range []struct {
+		change Change
+		moves  bool
+	}{
+		{Register{joins}, false},
+		{CreateKeyspace{"k2", false, replication("1")}, true},
+		{SetVoters{[]helenus.HostID{{8}}, GroupID{3}}, false},
+		{DropKeyspace{"k2", false}, true},
+		{Recover{helenus.HostID{7}, GroupID{4}}, false},
+		{CreateKeyspace{"k2", false, replication("1")}, true},
+	} {
+		next := must(t, s, c.change)
+		if moved := next.SchemaVersion() != s.SchemaVersion(); moved != c.moves || moved && next.SchemaEpoch != next.Epoch {
+			t.Errorf("%#v: the schema's epoch is %d at %d, and was %d", c.change, next.SchemaEpoch, next.Epoch, s.SchemaEpoch)
+		}
+		s = next
+		copied, err := DecodeState(EncodeState(nil, s), s.LocalKeyspaces())
+		if err != nil || copied.SchemaVersion() != s.SchemaVersion() {
+			t.Fatalf("a copy: %v", err)
+		}
+	}
+	old := votedState(t) // members that know nothing of it have another form of it
+	if next := must(t, old, SetVoters{[]helenus.HostID{{8}}, GroupID{3}}); old.SchemaEpoch != 0 || next.SchemaVersion() == old.SchemaVersion() {
+		t.Errorf("the schema's epoch is %d at level %d", old.SchemaEpoch, old.Level)
 	}
 }
 

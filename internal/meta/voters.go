@@ -88,15 +88,13 @@ func (c *Recover) code(x *coder) {
 
 func codeHostID(x *coder, id *helenus.HostID) { x.fixed(id[:]) }
 
-// codeVoters is what version 2 of a State adds.
+// codeVoters is what version 2 of a State adds; where they are implied it has
+// version 1.
 func codeVoters(x *coder, s *State) {
 	list(x, &s.Voters, codeHostID)
 	x.fixed(s.Group[:])
 	if !x.reading || x.err != nil {
 		return
-	}
-	if s.votersImplied() {
-		x.fail(fmt.Errorf("voters that need not be written"))
 	}
 	for i, id := range s.Voters {
 		if s.Node(id) == nil || i > 0 && bytes.Compare(s.Voters[i-1][:], id[:]) >= 0 {

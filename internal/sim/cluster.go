@@ -16,6 +16,7 @@ type Layout struct {
 	Datacenters int // nodes are dealt out to them in turn; 0 is 1
 	Racks       int // in each datacenter; 0 is 1
 	Settings    map[string]string
+	Files       map[string]string // beside each node's configuration, by name
 }
 
 // seedsMax is how many nodes of a cluster are seeds.
@@ -32,7 +33,7 @@ func (s *Sim) NewCluster(l Layout) ([]*Node, error) {
 	var nodes []*Node
 	for i := range l.Nodes {
 		n, err := s.NewNode(Options{
-			Name: fmt.Sprint("n", i+1), Address: address(i), Seeds: seeds, Settings: l.Settings,
+			Name: fmt.Sprint("n", i+1), Address: address(i), Seeds: seeds, Settings: l.Settings, Files: l.Files,
 			Datacenter: helenus.Datacenter(fmt.Sprint("dc", i%dcs+1)), Rack: helenus.Rack(fmt.Sprint("rack", i/dcs%racks+1)),
 		})
 		if err != nil {

@@ -74,8 +74,9 @@ type Options struct {
 	// Datacenter and Rack; "" for datacenter1 and rack1.
 	Datacenter helenus.Datacenter
 	Rack       helenus.Rack
-	Disk       *vfs.Mem      // nil: an empty one
-	Skew       time.Duration // of its write clock
+	Files      map[string]string // beside the configuration, by name
+	Disk       *vfs.Mem          // nil: an empty one
+	Skew       time.Duration     // of its write clock
 	// Free lets everything happen without the scheduler, on a network of its own:
 	// for nodes that are looked at, not tested.
 	Free bool
@@ -175,6 +176,9 @@ func (n *Node) Start() error {
 
 // readFile has what lies beside the configuration.
 func (n *Node) readFile(name string) ([]byte, error) {
+	if text, ok := n.options.Files[name]; ok {
+		return []byte(text), nil
+	}
 	if n.options.Datacenter == "" || name != "cassandra-rackdc.properties" {
 		return nil, fs.ErrNotExist
 	}
