@@ -16,6 +16,11 @@ const (
 	verbRaft
 )
 
+// offTick keeps a time-out from the moments of the loop's ticks, at which most
+// calls begin: of a tick and a time-out at one moment either may come first, and
+// a history that has been simulated would not come again.
+const offTick = tickInterval * 3 / 10
+
 // handler answers a request on the loop, by exactly one call of reply.
 type handler func(from helenus.HostID, m wire.Message, reply func(wire.Message, error))
 
@@ -27,7 +32,7 @@ type verb struct {
 func (l *Log) verbs() []verb {
 	p := &l.loop
 	return []verb{
-		{wire.Verb{ID: verbMeet, Name: "META_MEET", Timeout: 2 * time.Second,
+		{wire.Verb{ID: verbMeet, Name: "META_MEET", Timeout: 2*time.Second - offTick,
 			NewRequest: func() wire.Message { return new(facts) }, NewResponse: func() wire.Message { return new(facts) }},
 			func(_ helenus.HostID, m wire.Message, reply func(wire.Message, error)) {
 				promised, err := l.answerMeet(m.(*facts))
@@ -35,19 +40,19 @@ func (l *Log) verbs() []verb {
 				out.promised, out.round = promised.host, p.entry.round
 				reply(out, err)
 			}},
-		{wire.Verb{ID: verbPropose, Name: "META_PROPOSE", Timeout: 3 * time.Second,
+		{wire.Verb{ID: verbPropose, Name: "META_PROPOSE", Timeout: 3*time.Second - offTick,
 			NewRequest: func() wire.Message { return new(proposal) }, NewResponse: func() wire.Message { return new(outcome) }},
 			func(_ helenus.HostID, m wire.Message, reply func(wire.Message, error)) {
 				prop := *m.(*proposal)
 				p.submit(&prop, func(out *outcome) { reply(out, nil) })
 			}},
-		{wire.Verb{ID: verbPull, Name: "META_PULL", Timeout: 5 * time.Second,
+		{wire.Verb{ID: verbPull, Name: "META_PULL", Timeout: 5*time.Second - offTick,
 			NewRequest: func() wire.Message { return new(pullRequest) }, NewResponse: func() wire.Message { return new(pullAnswer) }},
 			func(_ helenus.HostID, m wire.Message, reply func(wire.Message, error)) {
 				out, err := p.answerPull(m.(*pullRequest))
 				reply(out, err)
 			}},
-		{wire.Verb{ID: verbRaft, Name: "META_RAFT", Timeout: time.Second,
+		{wire.Verb{ID: verbRaft, Name: "META_RAFT", Timeout: time.Second - offTick,
 			NewRequest: func() wire.Message { return new(raftMessage) }, NewResponse: func() wire.Message { return new(raftAnswer) }},
 			func(from helenus.HostID, m wire.Message, reply func(wire.Message, error)) {
 				taken := *m.(*raftMessage)

@@ -97,8 +97,8 @@ func (l *link) serve(nc net.Conn) {
 	l.moved.Store(int64(now))
 	l.mu.Lock()
 	l.state, l.upSince, l.lastPing = linkUp, now, now
+	l.dueLocked(now + l.w.opts.HeartbeatInterval)
 	l.mu.Unlock()
-	l.w.wakeAt(now + l.w.opts.HeartbeatInterval)
 	read := make(chan struct{})
 	go func() {
 		defer close(read)

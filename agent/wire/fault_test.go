@@ -226,6 +226,23 @@ func TestOneWayCut(t *testing.T) {
 	}
 }
 
+// TestSilenceFromTheStart: a connection on which only one long call was made, and
+// nothing came since, is found out as soon as any other.
+func TestSilenceFromTheStart(t *testing.T) {
+	two(t, nil, func(a, b *node) {
+		w := a.ask(b.self, verbPark, nil, time.Minute)
+		time.Sleep(10 * time.Millisecond)
+		a.net.Stall(b.self.Addr.Addr(), a.self.Addr.Addr(), true)
+		began := time.Now()
+		time.Sleep(20 * time.Second)
+		w.want(t, Unreachable)
+		if d := w.at.Sub(began); d > 11*time.Second {
+			t.Errorf("cut after %v", d)
+		}
+		a.net.Stall(b.self.Addr.Addr(), a.self.Addr.Addr(), false)
+	})
+}
+
 // TestHeartbeats keep a connection without calls, until it is idle for long.
 func TestHeartbeats(t *testing.T) {
 	two(t, nil, func(a, b *node) {

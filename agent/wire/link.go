@@ -29,6 +29,7 @@ func newPeer(w *Wire, to Target) *peer {
 		l.w, l.p, l.lane, l.lastCall = w, p, Lane(i), w.now()
 		l.overloaded = failed(to, helenus.CodeOverloaded, "too much is under way to this node")
 		l.work = sync.NewCond(&l.mu)
+		l.due.Store(int64(never))
 	}
 	return p
 }
@@ -93,6 +94,9 @@ type link struct {
 
 	lz4   atomic.Bool  // the peer takes compressed frames
 	moved atomic.Int64 // when something last came, as a time.Duration since Wire.began
+	// due is when tick has something to do, likewise; set under mu, and read without
+	// it: most links of a large cluster are down and have nothing.
+	due atomic.Int64
 
 	mu       sync.Mutex // guards what follows
 	work     *sync.Cond // the writer, and nobody else, waits here
@@ -208,9 +212,15 @@ func (l *link) enqueueLocked(v *verb, c *Call, e *encoder, now, timeout time.Dur
 	}
 	l.out = appendFrame(l.out, e.header(kindRequest, v.ID, id, micros(timeout)), e.payload)
 	if at, _ := l.calls.first(); at == now+timeout {
-		l.w.wakeAt(at)
+		l.dueLocked(at)
 	}
 	l.wakeLocked()
+}
+
+// dueLocked makes tick look at that time at the latest.
+func (l *link) dueLocked(at time.Duration) {
+	l.due.Store(min(l.due.Load(), int64(at)))
+	l.w.wakeAt(at)
 }
 
 func (l *link) wakeLocked() {
@@ -286,6 +296,9 @@ func (l *link) sweepLocked(b []byte, now time.Duration) []byte {
 
 // tick ends calls whose time is over and looks after the connection.
 func (l *link) tick(now time.Duration) time.Duration {
+	if due := time.Duration(l.due.Load()); now < due {
+		return due
+	}
 	l.mu.Lock()
 	var over []ended
 	for {
@@ -305,6 +318,7 @@ func (l *link) tick(now time.Duration) time.Duration {
 		next = min(next, due)
 	}
 	l.settleLocked()
+	l.due.Store(int64(next))
 	l.mu.Unlock()
 	for _, o := range over {
 		e := &Error{Kind: Timeout, To: l.p.to, Reason: "no answer to " + o.verb.Name + " in time"}

@@ -403,9 +403,19 @@ func (p *port) Dial(ctx context.Context, address string) (net.Conn, error) {
 	select {
 	case <-d.ended:
 	case <-ctx.Done():
+		n.giveUp(fmt.Sprintf("%s>%s:%d gives up", h, to, addr.Port()))
 		d.end(nil, &net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("%s: %w", address, ctx.Err())})
 	}
 	return d.conn, d.err
+}
+
+// giveUp is the end of a dial whose time is over: an event, for two that began
+// at one moment end at one, and who of them is first must follow from the seed.
+func (n *Network) giveUp(name string) {
+	given := make(chan struct{})
+	end := func() { close(given) }
+	n.sim.post(&event{name: name, do: end, abandon: end, delay: upTo(time.Microsecond)})
+	<-given
 }
 
 // carry posts what is no part of a connection's stream; abandon may be nil.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
@@ -348,26 +349,41 @@ func (n *Node) Address() string { return fmt.Sprintf("%s:%d", n.cfg.RPCAddress, 
 
 // Flush asks the node, as an operator, to write a table's memtable to a file.
 func (n *Node) Flush(ctx context.Context, keyspace, table string) error {
+	_, err := n.Operate(ctx, "/flush", fmt.Sprintf(`{"keyspace":%q,"tables":[%q]}`, keyspace, table))
+	return err
+}
+
+// answerBytesMax bounds what an operator reads.
+const answerBytesMax = 1 << 20
+
+// Operate asks the node's admin API: with a body it is a POST.
+func (n *Node) Operate(ctx context.Context, path, body string) (string, error) {
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 		return n.host.Dial(ctx, address)
 	}}
 	defer transport.CloseIdleConnections()
-	body := fmt.Sprintf(`{"keyspace":%q,"tables":[%q]}`, keyspace, table)
-	url := fmt.Sprintf("http://127.0.0.1:%d/v1/flush", n.cfg.AdminPort)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
-	if err != nil {
-		return err
+	method := http.MethodGet
+	if body != "" {
+		method = http.MethodPost
 	}
-	req.Header.Set("Content-Type", "application/json")
+	url := fmt.Sprintf("http://127.0.0.1:%d/v1%s", n.cfg.AdminPort, path)
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("sim: flush %s.%s: %s", keyspace, table, resp.Status)
+	text, err := io.ReadAll(io.LimitReader(resp.Body, answerBytesMax))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("sim: %s: %s: %s", path, resp.Status, text)
 	}
-	return nil
+	return string(text), err
 }
 
 // lockedRand is a node's source of chance.

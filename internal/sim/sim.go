@@ -22,6 +22,7 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -502,7 +503,12 @@ func (t *trace) add(at time.Duration, line string) {
 		t.old, t.text = t.text, nil
 	}
 	from := len(t.text)
-	t.text = fmt.Appendf(t.text, "%d.%09d %s\n", at/time.Second, at%time.Second, line)
+	t.text = strconv.AppendInt(t.text, int64(at/time.Second), 10)
+	t.text = append(t.text, '.')
+	for digit := time.Second / 10; digit > 0; digit /= 10 {
+		t.text = append(t.text, '0'+byte(at/digit%10))
+	}
+	t.text = append(append(append(t.text, ' '), line...), '\n')
 	t.lines++
 	for _, b := range t.text[from:] {
 		t.hash = (t.hash ^ uint64(b)) * 1099511628211
