@@ -176,7 +176,9 @@ func (b *bench) cell(l benchLoad, s *server, sh shape, rate uint64) cell {
 	var used usage
 	cfg.Begin = func() { used = s.usage() }
 	cfg.End = func() {
-		c.behind = s.settle()
+		if !l.readOnly { // who has answered a read owes nothing
+			c.behind = s.settle()
+		}
 		used = s.usage().since(used)
 	}
 	c.result = b.run(s, cfg)
@@ -310,7 +312,7 @@ func (b *bench) fill() {
 
 // The bounds of warming.
 const (
-	warmMax       = 2 * time.Minute // of a part
+	warmMin       = time.Second // of a part, when the time is up
 	warmRoundsMax = 40
 	warmPatience  = 2 // rounds without a better one
 )
@@ -326,10 +328,10 @@ type warming struct {
 // against Cassandra, and on two cores that takes it a few million operations.
 func (b *bench) warm(s *server) {
 	b.preload(s, b.warming[0].load.workload.Table)
-	operations := int64(0)
+	operations, began := int64(0), time.Now()
 	warm := func(w warming) time.Duration {
 		cfg := b.config(w.load, s, b.crowd)
-		cfg.Operations, cfg.Duration = max(1, b.size.warm/w.share), warmMax
+		cfg.Operations, cfg.Duration = max(1, b.size.warm/w.share), max(warmMin, b.size.warmFor-time.Since(began))
 		used := s.cpu()
 		res := b.run(s, cfg)
 		s.settle()
@@ -337,14 +339,15 @@ func (b *bench) warm(s *server) {
 		return (s.cpu() - used) / time.Duration(max(1, res.Operations))
 	}
 	var costs []time.Duration // of the first part
-	began := time.Now()
-	best := 0 // the round that was cheaper by a twentieth than the best before
+	best := 0                 // the round that was cheaper by a twentieth than the best before
 	for len(costs) < warmRoundsMax && len(costs)-best <= warmPatience && time.Since(began) < b.size.warmFor {
 		costs = append(costs, warm(b.warming[0]))
 		for _, w := range b.warming[1:] {
 			warm(w)
 		}
-		if n := len(costs) - 1; costs[n] < costs[best]*95/100 {
+		n := len(costs) - 1
+		b.t.Logf("%s: warmed for %.0f s, %s of CPU an operation", s.name, time.Since(began).Seconds(), costs[n])
+		if costs[n] < costs[best]*95/100 {
 			best = n
 		}
 	}

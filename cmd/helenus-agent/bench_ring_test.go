@@ -14,11 +14,11 @@ import (
 // cores, on which three Cassandras answer some thousand requests a second.
 func ringSizes() benchSize {
 	if os.Getenv("HELENUS_BENCH_SIZE") == "full" {
-		return adjusted(benchSize{name: "full", cell: 4 * time.Second, paced: 8 * time.Second, rounds: 2, warm: 150_000, warmFor: 6 * time.Minute,
+		return adjusted(benchSize{name: "full", cell: 4 * time.Second, paced: 8 * time.Second, rounds: 2, warm: 100_000, warmFor: 6 * time.Minute,
 			keptRows: 100_000, rates: []uint64{500, 2000}, memory: "1GiB", heap: "1g"})
 	}
 	return adjusted(benchSize{name: "smoke", cell: 2 * time.Second, paced: 4 * time.Second, rounds: 1, warm: 50_000, warmFor: 90 * time.Second,
-		keptRows: 30_000, rates: []uint64{2000}, memory: "1GiB", heap: "1g"})
+		keptRows: 30_000, rates: []uint64{500}, memory: "1GiB", heap: "1g"})
 }
 
 // ringPlan is the plan for servers of three nodes, each row on all of them.

@@ -44,7 +44,7 @@ type benchSize struct {
 	paced      time.Duration // of each cell at a fixed rate
 	rounds     int
 	warm       uint64        // operations of a round before anything is measured
-	warmFor    time.Duration // after which no other round begins
+	warmFor    time.Duration // after which no more is asked for that
 	keptRows   uint64
 	widePaths  uint64 // partitions of 100 rows
 	diskRows   uint64
