@@ -48,11 +48,12 @@ bench-store:
 
 # Helenus beside a real Cassandra, with tables of ratios in bin/bench-peer.md;
 # needs Java and Maven. SIZE=full takes three quarters of an hour, smoke five
-# minutes; LOADS=insert,mixed runs some of the loads.
+# minutes; LOADS=insert,mixed runs some of the loads. NODES=3 is three nodes
+# beside three, in bin/bench-peer-3.md: smoke six minutes, full twenty.
 bench-peer:
 	@mkdir -p $(BIN)
-	HELENUS_BENCH=1 HELENUS_PEER=1 HELENUS_BENCH_SIZE=$(or $(SIZE),smoke) HELENUS_BENCH_LOADS=$(LOADS) \
-	HELENUS_BENCH_OUT=$(abspath $(BIN)/bench-peer.md) go test -count=1 -timeout 3h -v -run '^TestBenchPeer$$' ./cmd/helenus-agent
+	HELENUS_BENCH=1 HELENUS_PEER=1 HELENUS_BENCH_SIZE=$(or $(SIZE),smoke) HELENUS_BENCH_LOADS=$(LOADS) HELENUS_BENCH_NODES=$(NODES) \
+	HELENUS_BENCH_OUT=$(abspath $(BIN)/bench-peer$(NODES:%=-%).md) go test -count=1 -timeout 3h -v -run '^TestBenchPeer$$' ./cmd/helenus-agent
 
 # Real clients (Python driver, cqlsh, gocql) against a node; needs Python.
 clients:

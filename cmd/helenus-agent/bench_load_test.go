@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +29,7 @@ type benchLoad struct {
 	name, title string
 	phase       phase
 	workload    stress.Workload
+	level       helenus.Consistency // of each operation; the zero value stands for LOCAL_ONE
 	unprepared  bool
 	lz4         bool
 	readOnly    bool // how the commit log is synced makes no difference
@@ -60,8 +60,25 @@ func workload(t stress.Table, order stress.Order, kinds ...stress.Kind) stress.W
 	return w
 }
 
-// loads is the plan, in the order in which it is carried out.
-func loads(size benchSize) []benchLoad {
+// nodePlan is the plan for servers of one node.
+func nodePlan(size benchSize) plan {
+	warm := table("warm", 200, wideRows)
+	return plan{nodes: 1, replication: "{'class': 'SimpleStrategy', 'replication_factor': 1}", launch: launchNodes, crowd: shape{8, 64}, rampUp: 250 * time.Millisecond,
+		pairs: []pair{
+			{"periodic, periodic", "Helenus periodic", "Cassandra periodic"},
+			{"group, group", "Helenus group", "Cassandra group"},
+			{"group, periodic", "Helenus group", "Cassandra periodic"},
+		},
+		loads: nodeLoads(size),
+		kept:  []stress.Table{table("kept", size.keptRows, 1), table("wide", size.widePaths, wideRows)},
+		warming: []warming{
+			{1, benchLoad{workload: workload(warm, stress.Uniform, stress.Insert, stress.Select, stress.Update, stress.Missing)}},
+			{4, benchLoad{workload: workload(warm, stress.Uniform, stress.Insert, stress.Select), unprepared: true}},
+			{20, benchLoad{workload: workload(warm, stress.Uniform, stress.Slice)}},
+		}}
+}
+
+func nodeLoads(size benchSize) []benchLoad {
 	few := []shape{{1, 1}, {8, 64}}
 	most := []shape{{1, 1}, {1, 512}, {8, 64}, {256, 1}}
 	if size.allShapes {
@@ -91,14 +108,6 @@ func loads(size benchSize) []benchLoad {
 	}
 }
 
-func loadNames(size benchSize) []string {
-	var names []string
-	for _, l := range loads(size) {
-		names = append(names, l.name)
-	}
-	return names
-}
-
 // cell is what one run of a load on one server found.
 type cell struct {
 	load      string
@@ -106,14 +115,20 @@ type cell struct {
 	rate      uint64 // 0: saturation
 	server    string
 	cpuPerOp  time.Duration
-	readPerOp float64 // bytes from the disk
+	readPerOp float64       // bytes from the disk
+	sentPerOp float64       // bytes between the nodes
+	behind    time.Duration // the server was at work after its last answer
 	result    *stress.Result
 }
 
 // config makes a run of a load.
 func (b *bench) config(l benchLoad, s *server, sh shape) stress.Config {
-	return stress.Config{Workload: l.workload, Addresses: []string{s.address}, Connections: sh.connections, Depth: sh.depth,
-		Consistency: helenus.LocalOne, Unprepared: l.unprepared, LZ4: l.lz4, Patience: time.Minute}
+	level := l.level
+	if level == helenus.Any {
+		level = helenus.LocalOne
+	}
+	return stress.Config{Workload: l.workload, Addresses: s.addresses(), Connections: sh.connections, Depth: sh.depth,
+		Consistency: level, Unprepared: l.unprepared, LZ4: l.lz4, Patience: time.Minute}
 }
 
 // run puts a load on a server.
@@ -129,15 +144,12 @@ func (b *bench) run(s *server, cfg stress.Config) *stress.Result {
 	return res
 }
 
-// rampUp is the part of a cell that is not measured: whoever was stopped has to
-// come round.
-const rampUp = 250 * time.Millisecond
-
 // cell measures one load in one shape on one server.
 func (b *bench) cell(l benchLoad, s *server, sh shape, rate uint64) cell {
 	b.t.Helper()
 	s.resume()
 	defer s.pause()
+	b.agree(s)
 	switch l.phase {
 	case onDiskCold:
 		s.forget()
@@ -151,26 +163,30 @@ func (b *bench) cell(l benchLoad, s *server, sh shape, rate uint64) cell {
 	cfg := b.config(l, s, sh)
 	cfg.Workload.First = b.turn << 32
 	if l.phase != onDiskCold {
-		cfg.Duration = rampUp
+		cfg.Duration = b.rampUp
 		b.run(s, cfg)
 		cfg.Workload.First += 1 << 31
+		s.settle()
 	}
 	c := cell{load: l.name, shape: sh, rate: rate, server: s.name}
 	cfg.Duration, cfg.Rate = b.size.cell, rate
 	if rate > 0 {
 		cfg.Duration = b.size.paced
 	}
-	var used time.Duration
-	var read int64
-	cfg.Begin = func() {
-		used, read = processCPU(b.t, s.pid()), procNumber(b.t, s.pid(), "io", "read_bytes")
-	}
+	var used usage
+	cfg.Begin = func() { used = s.usage() }
 	cfg.End = func() {
-		used, read = processCPU(b.t, s.pid())-used, procNumber(b.t, s.pid(), "io", "read_bytes")-read
+		if !l.readOnly { // who has answered a read owes nothing
+			c.behind = s.settle()
+		}
+		used = s.usage().since(used)
 	}
 	c.result = b.run(s, cfg)
+	if used.lost > 0 {
+		s.note("%d connections between the nodes ended during %s, %d x %d: the bytes between the nodes are too few there", used.lost, l.name, sh.connections, sh.depth)
+	}
 	operations := max(1, c.result.Operations+c.result.ErrorCount())
-	c.cpuPerOp, c.readPerOp = used/time.Duration(operations), float64(read)/float64(operations)
+	c.cpuPerOp, c.readPerOp, c.sentPerOp = used.cpu/time.Duration(operations), float64(used.read)/float64(operations), float64(used.sent)/float64(operations)
 	return c
 }
 
@@ -190,7 +206,7 @@ func (b *bench) compact(s *server) (end func()) {
 	return func() {
 		select {
 		case <-done:
-			s.notes = append(s.notes, "the compaction ended before its cell did: the cell says too little")
+			s.note("the compaction ended before its cell did: the cell says too little")
 		default:
 			<-done
 		}
@@ -200,18 +216,18 @@ func (b *bench) compact(s *server) (end func()) {
 // measure runs a load in all its shapes and rates, the servers in turns, and
 // keeps the round with the median CPU time of each.
 func (b *bench) measure(l benchLoad) {
-	type plan struct {
+	type point struct {
 		shape
 		rate uint64
 	}
-	var plans []plan
+	var points []point
 	for _, sh := range l.shapes {
-		plans = append(plans, plan{sh, 0})
+		points = append(points, point{sh, 0})
 	}
 	for _, r := range l.rates {
-		plans = append(plans, plan{shape{8, 64}, r})
+		points = append(points, point{b.crowd, r})
 	}
-	for _, p := range plans {
+	for _, p := range points {
 		rounds := map[*server][]cell{}
 		for range b.size.rounds {
 			for _, s := range b.serversOf(l) {
@@ -234,16 +250,41 @@ func (b *bench) serversOf(l benchLoad) []*server {
 	return b.servers
 }
 
-// replication is that of a keyspace on one node.
-const replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
-
 // setup makes the table of a workload.
 func (b *bench) setup(s *server, w stress.Workload) {
 	b.t.Helper()
 	cfg := b.config(benchLoad{workload: w}, s, shape{1, 1})
 	cfg.Operations = 1
-	if err := stress.Setup(context.Background(), cfg, replication); err != nil {
+	if err := stress.Setup(context.Background(), cfg, b.replication); err != nil {
 		b.t.Fatalf("%s: %v", s.name, err)
+	}
+}
+
+// awake is what is written to see that a server is all there.
+func awake() stress.Workload { return workload(table("awake", 1, 1), stress.Sequential, stress.Insert) }
+
+// agreeMax is how long nodes may take to see each other again.
+const agreeMax = 2 * time.Minute
+
+// agree waits until each node of a server that was stopped, or whose tables are
+// new, writes to all of them.
+func (b *bench) agree(s *server) {
+	b.t.Helper()
+	cfg := b.config(benchLoad{workload: awake(), level: helenus.All}, s, shape{1, 1})
+	cfg.Operations = 1
+	deadline := time.Now().Add(agreeMax)
+	for _, address := range s.addresses() {
+		cfg.Addresses = []string{address}
+		for {
+			res, err := stress.Run(context.Background(), cfg)
+			if err == nil && res.ErrorCount() == 0 {
+				break
+			}
+			if time.Now().After(deadline) {
+				b.t.Fatalf("%s: %s does not reach all nodes after %s: %v, %+v", s.name, address, agreeMax, err, res)
+			}
+			wait(50 * time.Millisecond)
+		}
 	}
 }
 
@@ -252,58 +293,72 @@ func (b *bench) setup(s *server, w stress.Workload) {
 func (b *bench) fill() {
 	for _, s := range b.servers {
 		s.resume()
-		for _, l := range loads(b.size) {
+		for _, l := range b.loads {
 			b.setup(s, l.workload)
 		}
+		b.setup(s, b.warming[0].load.workload)
+		b.setup(s, awake())
+		b.agree(s)
 		b.warm(s)
-		wrote := procNumber(b.t, s.pid(), "io", "write_bytes")
-		size := b.preload(s, table("kept", b.size.keptRows, 1)) + b.preload(s, table("wide", b.size.widePaths, wideRows))
-		wrote = procNumber(b.t, s.pid(), "io", "write_bytes") - wrote
-		s.notes = append(s.notes, fmt.Sprintf("%.2f bytes written to disk for a byte of data, %d MiB of it, before any flush", float64(wrote)/float64(size), size>>20))
+		wrote, size := s.io("write_bytes"), int64(0)
+		for _, t := range b.kept {
+			size += b.preload(s, t)
+		}
+		wrote = s.io("write_bytes") - wrote
+		s.note("%.2f bytes written to disk for a byte of data, %d MiB of it, before any flush", float64(wrote)/float64(size), size>>20)
 		s.pause()
 	}
 }
 
 // The bounds of warming.
 const (
-	warmMax       = 2 * time.Minute // of a part
+	warmMin       = time.Second // of a part, when the time is up
 	warmRoundsMax = 40
-	warmPatience  = 2               // rounds without a better one
-	warmTotalMax  = 4 * time.Minute // after which no other round begins
+	warmPatience  = 2 // rounds without a better one
 )
+
+// warming is a part of each round of warming: a share of the round's operations.
+type warming struct {
+	share uint64 // 1: all, 4: a fourth
+	load  benchLoad
+}
 
 // warm lets a server run all paths, on a table of its own, until that gets no
 // cheaper for some rounds. What the Java compiler has not compiled would be held
 // against Cassandra, and on two cores that takes it a few million operations.
 func (b *bench) warm(s *server) {
-	t := table("warm", 200, wideRows)
-	b.setup(s, workload(t, stress.Sequential, stress.Insert))
-	b.preload(s, t)
-	warm := func(part uint64, unprepared bool, kinds ...stress.Kind) time.Duration {
-		cfg := b.config(benchLoad{workload: workload(t, stress.Uniform, kinds...), unprepared: unprepared}, s, shape{8, 64})
-		cfg.Operations, cfg.Duration = b.size.warm/part, warmMax
-		used := processCPU(b.t, s.pid())
+	b.preload(s, b.warming[0].load.workload.Table)
+	operations, began := int64(0), time.Now()
+	warm := func(w warming) time.Duration {
+		cfg := b.config(w.load, s, b.crowd)
+		cfg.Operations, cfg.Duration = max(1, b.size.warm/w.share), max(warmMin, b.size.warmFor-time.Since(began))
+		used := s.cpu()
 		res := b.run(s, cfg)
-		return (processCPU(b.t, s.pid()) - used) / time.Duration(max(1, res.Operations))
+		s.settle()
+		operations += res.Operations
+		return (s.cpu() - used) / time.Duration(max(1, res.Operations))
 	}
-	var costs []time.Duration
-	began := time.Now()
-	best := 0 // the round that was cheaper by a twentieth than the best before
-	for len(costs) < warmRoundsMax && len(costs)-best <= warmPatience && time.Since(began) < warmTotalMax {
-		costs = append(costs, warm(1, false, stress.Insert, stress.Select, stress.Update, stress.Missing))
-		warm(4, true, stress.Insert, stress.Select)
-		warm(20, false, stress.Slice)
-		if n := len(costs) - 1; costs[n] < costs[best]*95/100 {
+	var costs []time.Duration // of the first part
+	best := 0                 // the round that was cheaper by a twentieth than the best before
+	for len(costs) < warmRoundsMax && len(costs)-best <= warmPatience && time.Since(began) < b.size.warmFor {
+		costs = append(costs, warm(b.warming[0]))
+		for _, w := range b.warming[1:] {
+			warm(w)
+		}
+		n := len(costs) - 1
+		b.t.Logf("%s: warmed for %.0f s, %s of CPU an operation", s.name, time.Since(began).Seconds(), costs[n])
+		if costs[n] < costs[best]*95/100 {
 			best = n
 		}
 	}
-	s.notes = append(s.notes, fmt.Sprintf("warmed in %d rounds of %d operations, from %s to %s of CPU an operation", len(costs), b.size.warm,
-		costs[0].Round(100*time.Nanosecond), costs[len(costs)-1].Round(100*time.Nanosecond)))
+	s.note("warmed by %d operations in %d rounds, %.0f s, from %s to %s of CPU an operation", operations, len(costs), time.Since(began).Seconds(),
+		costs[0].Round(100*time.Nanosecond), costs[len(costs)-1].Round(100*time.Nanosecond))
 }
 
-// preload writes all rows of a table and answers how many bytes they are.
+// preload writes all rows of a table to all nodes and answers how many bytes
+// they are.
 func (b *bench) preload(s *server, t stress.Table) int64 {
-	cfg := b.config(benchLoad{workload: workload(t, stress.Sequential, stress.Insert)}, s, shape{8, 32})
+	cfg := b.config(benchLoad{workload: workload(t, stress.Sequential, stress.Insert), level: helenus.All}, s, b.crowd)
 	cfg.Operations = t.Partitions * t.Rows
 	b.run(s, cfg)
 	return int64(cfg.Operations) * int64(t.DataBytes())
@@ -316,11 +371,11 @@ func (b *bench) toDisk() {
 	for _, s := range b.servers[:2] {
 		s.resume()
 		s.flush() // what earlier loads have left
-		wrote := procNumber(b.t, s.pid(), "io", "write_bytes")
+		wrote := s.io("write_bytes")
 		size := b.preload(s, table("disk", b.size.diskRows, 1))
 		s.flush()
-		wrote = procNumber(b.t, s.pid(), "io", "write_bytes") - wrote
-		s.notes = append(s.notes, fmt.Sprintf("%.2f bytes written to disk for a byte of data, %d MiB of it, with the flush", float64(wrote)/float64(size), size>>20))
+		wrote = s.io("write_bytes") - wrote
+		s.note("%.2f bytes written to disk for a byte of data, %d MiB of it, with the flush", float64(wrote)/float64(size), size>>20)
 		if s.remember != nil {
 			s.kill()
 			s.remember(b.size.diskMemory)

@@ -40,7 +40,7 @@ func TestBenchProfile(t *testing.T) {
 	kept := table("kept", operations, 1)
 	for _, mode := range []struct{ name, more string }{{"group", ""}, {"periodic", helenusPeriodic}} {
 		profile(t, filepath.Join(dir, mode.name), "memory_limit: "+memory+"\n"+mode.more, func(on *server, section func(name string, do func())) {
-			b := &bench{t: t}
+			b := &bench{t: t, plan: nodePlan(sizes())}
 			put := func(name string, kind stress.Kind) {
 				w := workload(kept, stress.Uniform, kind)
 				if kind == stress.Insert {
@@ -50,9 +50,9 @@ func TestBenchProfile(t *testing.T) {
 				cfg := b.config(benchLoad{workload: w}, on, sh)
 				cfg.Operations = operations
 				section(name, func() {
-					used := processCPU(t, on.pid())
+					used := on.cpu()
 					res := b.run(on, cfg)
-					used = processCPU(t, on.pid()) - used
+					used = on.cpu() - used
 					t.Logf("%s %s: %.1f µs of CPU an operation, %.0f/s, %+v", mode.name, name, float64(used.Nanoseconds())/float64(operations)/1e3, res.Rate, res.Latency)
 				})
 			}
@@ -97,7 +97,7 @@ func profile(t *testing.T, files, more string, load func(on *server, section fun
 		}
 		return said.Text()
 	}
-	on := &server{t: t, name: files, pid: func() int { return p.cmd.Process.Pid }, address: fmt.Sprintf("127.0.0.1:%d", p.cql), flush: p.flush}
+	on := &server{t: t, name: files, nodes: []serverNode{p.node()}, flush: p.flush}
 	load(on, func(name string, do func()) {
 		order("begin " + files + "." + name)
 		do()

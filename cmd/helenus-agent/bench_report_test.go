@@ -13,18 +13,19 @@ import (
 	"helenus/stress"
 )
 
-// pairs are the comparisons: Helenus on the left, Cassandra on the right.
-var pairs = [...]struct{ name, ours, theirs string }{
-	{"periodic, periodic", "Helenus periodic", "Cassandra periodic"},
-	{"group, group", "Helenus group", "Cassandra group"},
-	{"group, periodic", "Helenus group", "Cassandra periodic"},
-}
+// pair is a comparison: Helenus on the left, Cassandra on the right.
+type pair struct{ name, ours, theirs string }
 
 // report renders the whole run in Markdown.
 func (b *bench) report() string {
 	var w strings.Builder
-	fmt.Fprintf(&w, "%s, %d CPUs, %s, Cassandra %s with a heap of %s, Helenus with memory_limit %s (%s while it reads from disk).\n",
-		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.Version(), peer.Release, b.size.heap, b.size.memory, b.size.diskMemory)
+	fmt.Fprintf(&w, "%s, %d CPUs, %s, Cassandra %s with a heap of %s, Helenus with memory_limit %s", time.Now().UTC().Format(time.DateOnly),
+		runtime.NumCPU(), runtime.Version(), peer.Release, b.size.heap, b.size.memory)
+	if b.nodes == 1 {
+		fmt.Fprintf(&w, " (%s while it reads from disk).\n", b.size.diskMemory)
+	} else {
+		fmt.Fprintf(&w, ", each of %d nodes; every row on all of them; CPU, memory and bytes are sums over the nodes.\n", b.nodes)
+	}
 	fmt.Fprintf(&w, "Size %s: %s a cell at saturation, %s at a fixed rate, median of %d rounds.\n", b.size.name, b.size.cell, b.size.paced, b.size.rounds)
 	for i, d := range b.disk {
 		fmt.Fprintf(&w, "The disk, %s: %s.\n", [...]string{"before", "after"}[i], d)
@@ -32,7 +33,7 @@ func (b *bench) report() string {
 	b.ratios(&w)
 	b.pacedRatios(&w)
 	b.compacting(&w)
-	for _, l := range loads(b.size) {
+	for _, l := range b.loads {
 		b.saturation(&w, l)
 		b.paced(&w, l)
 	}
@@ -66,7 +67,7 @@ func ratio(ours, theirs float64) string {
 
 // against writes a ratio for each pair.
 func (b *bench) against(w *strings.Builder, load string, sh shape, rate uint64, value func(c *cell) float64) {
-	for _, p := range pairs {
+	for _, p := range b.pairs {
 		ours, theirs := b.find(load, sh, rate, p.ours), b.find(load, sh, rate, p.theirs)
 		if ours == nil || theirs == nil {
 			w.WriteString(" - |")
@@ -83,19 +84,43 @@ func perCPU(c *cell) float64 {
 	return 1 / c.cpuPerOp.Seconds()
 }
 
+// column is a value that is compared.
+type column struct {
+	name string
+	of   func(c *cell) float64
+}
+
+// columns writes the head of a summary: for each value the pairs.
+func (b *bench) columns(w *strings.Builder, head string, columns []column) {
+	line := "|---|---|"
+	w.WriteString(head)
+	for _, c := range columns {
+		name := c.name + ": "
+		for _, p := range b.pairs {
+			w.WriteString(" " + name + p.name + " |")
+			name = ""
+			line += "---|"
+		}
+	}
+	w.WriteString("\n" + line + "\n")
+}
+
 // ratios is the summary at saturation.
 func (b *bench) ratios(w *strings.Builder) {
-	fmt.Fprint(w, "\n#### At saturation: Helenus, Cassandra = 1\n\n"+
-		"| load | in flight | operations a CPU-second: periodic, periodic | group, group | group, periodic | operations/s: periodic, periodic | group, group | group, periodic |\n"+
-		"|---|---|---|---|---|---|---|---|\n")
-	for _, l := range loads(b.size) {
+	columns := []column{{"operations a CPU-second", perCPU}, {"operations/s", func(c *cell) float64 { return c.result.Rate }}}
+	if b.nodes > 1 {
+		columns = append(columns, column{"bytes between nodes", func(c *cell) float64 { return c.sentPerOp }})
+	}
+	b.columns(w, "\n#### At saturation: Helenus, Cassandra = 1\n\n| load | in flight |", columns)
+	for _, l := range b.loads {
 		for _, sh := range l.shapes {
 			if b.find(l.name, sh, 0, b.servers[0].name) == nil {
 				continue
 			}
 			fmt.Fprintf(w, "| %s | %d x %d |", l.name, sh.connections, sh.depth)
-			b.against(w, l.name, sh, 0, perCPU)
-			b.against(w, l.name, sh, 0, func(c *cell) float64 { return c.result.Rate })
+			for _, c := range columns {
+				b.against(w, l.name, sh, 0, c.of)
+			}
 			w.WriteByte('\n')
 		}
 	}
@@ -103,17 +128,17 @@ func (b *bench) ratios(w *strings.Builder) {
 
 // pacedRatios is the summary at fixed rates.
 func (b *bench) pacedRatios(w *strings.Builder) {
-	fmt.Fprint(w, "\n#### At fixed rates: latency of Helenus, Cassandra = 1\n\n"+
-		"| load | rate | p99: periodic, periodic | group, group | group, periodic | p99.9: periodic, periodic | group, group | group, periodic |\n"+
-		"|---|---|---|---|---|---|---|---|\n")
-	for _, l := range loads(b.size) {
+	columns := []column{{"p99", func(c *cell) float64 { return c.result.Latency.P99 }}, {"p99.9", func(c *cell) float64 { return c.result.Latency.P999 }}}
+	b.columns(w, "\n#### At fixed rates: latency of Helenus, Cassandra = 1\n\n| load | rate |", columns)
+	for _, l := range b.loads {
 		for _, rate := range l.rates {
-			if b.find(l.name, shape{8, 64}, rate, b.servers[0].name) == nil {
+			if b.find(l.name, b.crowd, rate, b.servers[0].name) == nil {
 				continue
 			}
 			fmt.Fprintf(w, "| %s | %d/s |", l.name, rate)
-			b.against(w, l.name, shape{8, 64}, rate, func(c *cell) float64 { return c.result.Latency.P99 })
-			b.against(w, l.name, shape{8, 64}, rate, func(c *cell) float64 { return c.result.Latency.P999 })
+			for _, c := range columns {
+				b.against(w, l.name, b.crowd, rate, c.of)
+			}
 			w.WriteByte('\n')
 		}
 	}
@@ -125,7 +150,7 @@ func (b *bench) compacting(w *strings.Builder) {
 	head := "\n#### Reads during a full compaction: latency, without it = 1\n\n| rate | server | p99 | p99.9 |\n|---|---|---|---|\n"
 	for _, rate := range b.size.rates {
 		for _, s := range b.servers {
-			busy, quiet := b.find("compaction", shape{8, 64}, rate, s.name), b.find("select-disk", shape{8, 64}, rate, s.name)
+			busy, quiet := b.find("compaction", b.crowd, rate, s.name), b.find("select-disk", b.crowd, rate, s.name)
 			if busy == nil || quiet == nil {
 				continue
 			}
@@ -141,14 +166,22 @@ func latencies(l stress.Latency) string {
 
 // saturation is the table of a load with all connections full.
 func (b *bench) saturation(w *strings.Builder, l benchLoad) {
-	head := fmt.Sprintf("\n#### %s (%s)\n\n| in flight | server | CPU an operation, µs | operations/s | p50, ms | p99 | p99.9 | max | client's CPU, µs | read from disk, B |\n"+
-		"|---|---|---|---|---|---|---|---|---|---|\n", l.title, l.name)
+	more, line := " read from disk, B |", "---|"
+	if b.nodes > 1 {
+		more, line = " between nodes, B | still at work, s |", "---|---|"
+	}
+	head := fmt.Sprintf("\n#### %s (%s)\n\n| in flight | server | CPU an operation, µs | operations/s | p50, ms | p99 | p99.9 | max | client's CPU, µs |%s\n"+
+		"|---|---|---|---|---|---|---|---|---|%s\n", l.title, l.name, more, line)
 	for _, c := range b.cells {
 		if c.load != l.name || c.rate > 0 {
 			continue
 		}
-		fmt.Fprintf(w, "%s| %d x %d | %s | %.1f | %.0f%s | %s | %.1f | %.0f |\n", head, c.shape.connections, c.shape.depth, c.server, float64(c.cpuPerOp.Nanoseconds())/1e3,
-			c.result.Rate, failures(c.result), latencies(c.result.Latency), c.result.ClientCPU, c.readPerOp)
+		more := fmt.Sprintf("%.0f", c.readPerOp)
+		if b.nodes > 1 {
+			more = fmt.Sprintf("%.0f | %.1f", c.sentPerOp, c.behind.Seconds())
+		}
+		fmt.Fprintf(w, "%s| %d x %d | %s | %.1f | %.0f%s | %s | %.1f | %s |\n", head, c.shape.connections, c.shape.depth, c.server, float64(c.cpuPerOp.Nanoseconds())/1e3,
+			c.result.Rate, failures(c.result), latencies(c.result.Latency), c.result.ClientCPU, more)
 		head = ""
 	}
 }
@@ -178,7 +211,7 @@ func failures(r *stress.Result) string {
 
 // TestBenchReport shows the tables of a run that never was.
 func TestBenchReport(t *testing.T) {
-	b := &bench{t: t, size: sizes(), servers: []*server{{name: "Cassandra periodic", notes: []string{"a note"}}, {name: "Helenus periodic"}}}
+	b := &bench{t: t, size: sizes(), plan: nodePlan(sizes()), servers: []*server{{name: "Cassandra periodic", notes: []string{"a note"}}, {name: "Helenus periodic"}}}
 	at := func(rate float64, p99 float64) *stress.Result {
 		return &stress.Result{Operations: 10, Rate: rate, Latency: stress.Latency{P99: p99, P999: 2 * p99}, Schedule: &stress.ScheduleResult{Due: 200, Late: 3, NotStarted: 7}}
 	}
@@ -191,16 +224,37 @@ func TestBenchReport(t *testing.T) {
 		b.cells = append(b.cells, cell{load: "insert", shape: shape{1, 1}, server: c.server, cpuPerOp: c.cpu, result: at(c.rate, c.p99)},
 			cell{load: "insert", shape: shape{8, 64}, rate: 2000, server: c.server, cpuPerOp: c.cpu, result: at(c.rate, c.p99)})
 	}
-	text := b.report()
-	for _, want := range []string{
+	b.shows(
+		"| load | in flight | operations a CPU-second: periodic, periodic | group, group | group, periodic | operations/s: periodic, periodic | group, group | group, periodic |\n|---|---|---|---|---|---|---|---|\n",
 		"| insert | 1 x 1 | 4.00 | - | - | 2.50 | - | - |\n",
 		"| insert | 2000/s | 0.25 | - | - | 0.25 | - | - |\n",
 		"| 1 x 1 | Helenus periodic | 10.0 | 2500 | 0.00 | 1.00 | 2.00 | 0.00 | 0.0 | 0 |\n",
 		"| 2000/s | Cassandra periodic | 40.0 | 0.00 | 4.00 | 8.00 | 0.00 | 1.50 % | 7 |\n",
 		"| Cassandra periodic | a note |\n",
+	)
+	b.size, b.cells = ringSizes(), nil
+	b.plan = ringPlan(b.size)
+	for _, c := range []cell{
+		{server: "Cassandra periodic", cpuPerOp: 400 * time.Microsecond, sentPerOp: 1000, behind: 2 * time.Second, result: at(2000, 9)},
+		{server: "Helenus periodic", cpuPerOp: 40 * time.Microsecond, sentPerOp: 500, result: at(30_000, 9)},
 	} {
+		c.load, c.shape = "insert-one", shape{9, 32}
+		b.cells = append(b.cells, c)
+	}
+	b.shows(
+		"| bytes between nodes: periodic, periodic | group, periodic |\n|---|---|---|---|---|---|---|---|\n",
+		"| insert-one | 9 x 32 | 10.00 | - | 15.00 | - | 0.50 | - |\n",
+		"| client's CPU, µs | between nodes, B | still at work, s |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
+		"| 9 x 32 | Cassandra periodic | 400.0 | 2000 | 0.00 | 0.01 | 0.02 | 0.00 | 0.0 | 1000 | 2.0 |\n",
+	)
+}
+
+func (b *bench) shows(wanted ...string) {
+	b.t.Helper()
+	text := b.report()
+	for _, want := range wanted {
 		if !strings.Contains(text, want) {
-			t.Errorf("no %q in\n%s", want, text)
+			b.t.Errorf("no %q in\n%s", want, text)
 		}
 	}
 }

@@ -25,14 +25,12 @@ import (
 	"helenus/internal/report"
 )
 
-// server is a node under load, ours or Cassandra.
+// server is what is under load, ours or Cassandra: one node, or several that
+// are one cluster.
 type server struct {
 	t       *testing.T
 	name    string
-	address string
-	dir     string // of all its files
-	logDir  string // its commit log
-	pid     func() int
+	nodes   []serverNode
 	flush   func()
 	compact func() // the table on disk, and waits for it; on any goroutine
 	kill    func()
@@ -42,22 +40,94 @@ type server struct {
 	notes    []string
 }
 
-// patience keeps a Cassandra that shares its disk with others from giving up:
-// a time-out would end the comparison.
+// serverNode is one process of a server.
+type serverNode struct {
+	address string // for clients
+	peers   string // for other nodes; "": there are none
+	dir     string // of all its files
+	pid     func() int
+}
+
+func (s *server) note(format string, args ...any) {
+	s.notes = append(s.notes, fmt.Sprintf(format, args...))
+}
+
+// addresses are those for clients.
+func (s *server) addresses() []string {
+	var all []string
+	for _, n := range s.nodes {
+		all = append(all, n.address)
+	}
+	return all
+}
+
+// sum adds up what the nodes have.
+func (s *server) sum(of func(n serverNode) int64) int64 {
+	var sum int64
+	for _, n := range s.nodes {
+		sum += of(n)
+	}
+	return sum
+}
+
+// cpu is the CPU time that the server's processes have taken.
+func (s *server) cpu() time.Duration {
+	return time.Duration(s.sum(func(n serverNode) int64 { return int64(processCPU(s.t, n.pid())) }))
+}
+
+// io is what /proc says of reading and writing, read_bytes for example.
+func (s *server) io(what string) int64 {
+	return s.sum(func(n serverNode) int64 { return procNumber(s.t, n.pid(), "io", what) })
+}
+
+// resident is memory in use: VmRSS now, VmHWM at most.
+func (s *server) resident(what string) int64 {
+	return s.sum(func(n serverNode) int64 { return procNumber(s.t, n.pid(), "status", what) << 10 })
+}
+
+// folder is the size of the files below one folder of each node.
+func (s *server) folder(name string) int64 {
+	return s.sum(func(n serverNode) int64 { return folderBytes(s.t, filepath.Join(n.dir, name)) })
+}
+
+// patience keeps whoever shares its disk with others from giving up: a time-out
+// would end the comparison.
 const patience = "write_request_timeout: 30s\nread_request_timeout: 30s\n"
 
-func newCassandra(t *testing.T, name, heap, more string) *server {
+// newCassandra runs a Cassandra of some nodes; of several each has a rack of its
+// own.
+func newCassandra(t *testing.T, name, heap, more string, nodes int) *server {
 	t.Helper()
 	began := time.Now()
-	c := peer.Start(t, peer.Options{Heap: heap, YAML: patience + more})
-	s := &server{t: t, name: name, pid: c.PID, address: net.JoinHostPort(c.Address(), "9042"), dir: c.Dir(), logDir: filepath.Join(c.Dir(), "commitlog"),
-		flush: func() { c.Nodetool(t, "flush") }, compact: func() { c.Nodetool(t, "compact", "bench", "disk") }, kill: c.Kill}
+	s := &server{t: t, name: name}
+	var all []*peer.Cassandra
+	for i := range nodes {
+		opt := peer.Options{Heap: heap, YAML: patience + more}
+		if nodes > 1 {
+			opt.Rack = fmt.Sprintf("rack%d", i+1)
+			opt.YAML += "auto_bootstrap: false\n" // there is no data yet
+		}
+		if i > 0 {
+			opt.Seed = all[0]
+		}
+		c := peer.Start(t, opt)
+		all = append(all, c)
+		s.nodes = append(s.nodes, serverNode{address: net.JoinHostPort(c.Address(), "9042"), peers: net.JoinHostPort(c.Address(), "7000"), dir: c.Dir(), pid: c.PID})
+	}
+	each := func(do func(c *peer.Cassandra)) {
+		for _, c := range all {
+			do(c)
+		}
+	}
+	s.flush = func() { each(func(c *peer.Cassandra) { c.Nodetool(t, "flush") }) }
+	s.compact = func() { each(func(c *peer.Cassandra) { c.Nodetool(t, "compact", "bench", "disk") }) }
+	s.kill = func() { each(func(c *peer.Cassandra) { c.Kill() }) }
 	s.restart = func() time.Duration {
 		began := time.Now()
-		c.Restart(t)
+		each(func(c *peer.Cassandra) { c.Restart(t) })
 		return time.Since(began)
 	}
-	s.notes = append(s.notes, fmt.Sprintf("%.1f s to start, empty", time.Since(began).Seconds()))
+	s.note("%.1f s to start, empty", time.Since(began).Seconds())
 	t.Cleanup(s.resume) // a stopped process does not end in an orderly way
 	return s
 }
@@ -65,8 +135,7 @@ func newCassandra(t *testing.T, name, heap, more string) *server {
 func newHelenus(t *testing.T, name, more string, starts int) *server {
 	t.Helper()
 	p := newProcess(t, more)
-	s := &server{t: t, name: name, pid: func() int { return p.cmd.Process.Pid }, address: fmt.Sprintf("127.0.0.1:%d", p.cql), dir: p.dir,
-		logDir: filepath.Join(p.dir, "commitlog"), flush: p.flush, compact: p.compactDisk, kill: p.kill, restart: p.startTimed}
+	s := &server{t: t, name: name, nodes: []serverNode{p.node()}, flush: p.flush, compact: p.compactDisk, kill: p.kill, restart: p.startTimed}
 	s.remember = func(limit string) {
 		text, err := os.ReadFile(p.config())
 		if err != nil {
@@ -91,9 +160,14 @@ func newHelenus(t *testing.T, name, more string, starts int) *server {
 		took = append(took, p.startTimed())
 	}
 	slices.Sort(took)
-	s.notes = append(s.notes, fmt.Sprintf("%.3f s to start, empty (median of %d, at most %.3f s)", took[len(took)/2].Seconds(), len(took), took[len(took)-1].Seconds()))
+	s.note("%.3f s to start, empty (median of %d, at most %.3f s)", took[len(took)/2].Seconds(), len(took), took[len(took)-1].Seconds())
 	t.Cleanup(s.resume)
 	return s
+}
+
+// node is the agent as a part of a server.
+func (p *process) node() serverNode {
+	return serverNode{address: net.JoinHostPort(p.host, strconv.Itoa(p.cql)), peers: p.peers, dir: p.dir, pid: func() int { return p.cmd.Process.Pid }}
 }
 
 // startTimed runs the agent and looks every millisecond whether it serves.
@@ -139,9 +213,15 @@ func (p *process) compactDisk() {
 	}
 }
 
-// pause stops the process, resume lets it go on.
-func (s *server) pause()  { _ = unix.Kill(s.pid(), unix.SIGSTOP) } // one that has ended shows soon enough
-func (s *server) resume() { _ = unix.Kill(s.pid(), unix.SIGCONT) }
+// pause stops the processes, resume lets them go on.
+func (s *server) pause()  { s.signal(unix.SIGSTOP) }
+func (s *server) resume() { s.signal(unix.SIGCONT) }
+
+func (s *server) signal(sig unix.Signal) {
+	for _, n := range s.nodes {
+		_ = unix.Kill(n.pid(), sig) // one that has ended shows soon enough
+	}
+}
 
 // ticksPerSecond is USER_HZ, 100 on every Linux that Go runs on.
 const ticksPerSecond = 100
@@ -189,12 +269,6 @@ func procNumber(t testing.TB, pid int, file, name string) int64 {
 	return 0
 }
 
-// residentBytes is memory in use: VmRSS now, VmHWM at most.
-func residentBytes(t testing.TB, pid int, what string) int64 {
-	t.Helper()
-	return procNumber(t, pid, "status", what) << 10
-}
-
 // folderBytes is the size of the files below a folder.
 func folderBytes(t testing.TB, dir string) int64 {
 	t.Helper()
@@ -224,11 +298,18 @@ func eachFile(t testing.TB, dir string, visit func(file string, size int64)) {
 	}
 }
 
+// eachFile visits the files below one folder of each node.
+func (s *server) eachFile(folder string, visit func(file string)) {
+	for _, n := range s.nodes {
+		eachFile(s.t, filepath.Join(n.dir, folder), func(file string, _ int64) { visit(file) })
+	}
+}
+
 // forget drops a server's files from the page cache, without a word to the
 // rest of the machine.
 func (s *server) forget() {
 	s.t.Helper()
-	eachFile(s.t, s.dir, func(file string, _ int64) {
+	s.eachFile("", func(file string) {
 		f, err := os.Open(file)
 		if err != nil {
 			return // gone meanwhile
@@ -244,7 +325,7 @@ func (s *server) forget() {
 // recall brings a server's files into the page cache.
 func (s *server) recall() {
 	s.t.Helper()
-	eachFile(s.t, filepath.Join(s.dir, "data"), func(file string, _ int64) {
+	s.eachFile("data", func(file string) {
 		if f, err := os.Open(file); err == nil {
 			_, _ = io.Copy(io.Discard, f) // what cannot be read shows in the cell
 			f.Close()

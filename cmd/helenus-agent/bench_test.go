@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"helenus/store/vfs"
+	"helenus/stress"
 )
 
 // benchWanted skips unless HELENUS_BENCH=1 asks for minutes of load.
@@ -42,7 +43,8 @@ type benchSize struct {
 	cell       time.Duration // of each cell at saturation
 	paced      time.Duration // of each cell at a fixed rate
 	rounds     int
-	warm       uint64 // operations of each kind before anything is measured
+	warm       uint64        // operations of a round before anything is measured
+	warmFor    time.Duration // after which no more is asked for that
 	keptRows   uint64
 	widePaths  uint64 // partitions of 100 rows
 	diskRows   uint64
@@ -55,19 +57,24 @@ type benchSize struct {
 	starts     int
 }
 
-// sizes are chosen by HELENUS_BENCH_SIZE; single numbers by variables of their
-// own.
+// sizes of a run with one node, by HELENUS_BENCH_SIZE.
 func sizes() benchSize {
-	s := benchSize{name: "smoke", cell: time.Second, paced: 3 * time.Second, rounds: 1, warm: 100_000, keptRows: 100_000, widePaths: 500,
-		diskRows: 300_000, rates: []uint64{2000}, memory: "4GiB", heap: "2g", diskMemory: "128MiB", starts: 3}
 	if os.Getenv("HELENUS_BENCH_SIZE") == "full" {
-		s = benchSize{name: "full", cell: 4 * time.Second, paced: 15 * time.Second, rounds: 2, warm: 300_000, keptRows: 400_000, widePaths: 4000,
-			diskRows: 4_000_000, rates: []uint64{2000, 10_000}, allShapes: true, compaction: true, memory: "4GiB", heap: "4g", diskMemory: "512MiB", starts: 11}
+		return adjusted(benchSize{name: "full", cell: 4 * time.Second, paced: 15 * time.Second, rounds: 2, warm: 300_000, warmFor: 4 * time.Minute,
+			keptRows: 400_000, widePaths: 4000, diskRows: 4_000_000, rates: []uint64{2000, 10_000}, allShapes: true, compaction: true,
+			memory: "4GiB", heap: "4g", diskMemory: "512MiB", starts: 11})
 	}
+	return adjusted(benchSize{name: "smoke", cell: time.Second, paced: 3 * time.Second, rounds: 1, warm: 100_000, warmFor: 4 * time.Minute,
+		keptRows: 100_000, widePaths: 500, diskRows: 300_000, rates: []uint64{2000}, memory: "4GiB", heap: "2g", diskMemory: "128MiB", starts: 3})
+}
+
+// adjusted takes single numbers from variables of their own.
+func adjusted(s benchSize) benchSize {
 	s.rounds = benchNumber("HELENUS_BENCH_ROUNDS", s.rounds)
 	s.cell = time.Duration(benchNumber("HELENUS_BENCH_CELL_MS", int(s.cell.Milliseconds()))) * time.Millisecond
 	s.paced = time.Duration(benchNumber("HELENUS_BENCH_PACED_MS", int(s.paced.Milliseconds()))) * time.Millisecond
 	s.warm = uint64(benchNumber("HELENUS_BENCH_WARM", int(s.warm)))
+	s.warmFor = time.Duration(benchNumber("HELENUS_BENCH_WARM_MS", int(s.warmFor.Milliseconds()))) * time.Millisecond
 	s.diskRows = uint64(benchNumber("HELENUS_BENCH_DISK_ROWS", int(s.diskRows)))
 	if rates := benchWords("HELENUS_BENCH_RATES"); len(rates) > 0 {
 		s.rates = nil
@@ -87,40 +94,57 @@ func sizes() benchSize {
 // another.
 func TestBenchPeer(t *testing.T) {
 	benchWanted(t)
-	b := &bench{t: t, size: sizes(), only: benchWords("HELENUS_BENCH_LOADS")}
+	b := newBench(t)
 	for _, name := range b.only {
-		if !slices.ContainsFunc(loads(b.size), func(l benchLoad) bool { return l.name == name }) {
-			t.Fatalf("HELENUS_BENCH_LOADS: there is no load %q; the loads are %s", name, strings.Join(loadNames(b.size), ", "))
+		if !slices.Contains(b.loadNames(), name) {
+			t.Fatalf("HELENUS_BENCH_LOADS: there is no load %q; the loads are %s", name, strings.Join(b.loadNames(), ", "))
 		}
 	}
 	b.disk = append(b.disk, diskCost(t))
 	b.start()
 	defer b.write() // what there is, also after a failure
 	b.fill()
-	for _, l := range loads(b.size) {
+	for _, l := range b.loads {
 		if l.phase == inMemory && b.wanted(l) {
 			b.measure(l)
 		}
 	}
 	if b.wantsDisk() {
 		b.toDisk()
-		for _, l := range loads(b.size) {
+		for _, l := range b.loads {
 			if l.phase != inMemory && b.wanted(l) {
 				b.measure(l)
 			}
 		}
 	}
 	for _, s := range b.servers {
-		s.notes = append(s.notes, fmt.Sprintf("%d MiB resident at the end, %d MiB at most", residentBytes(t, s.pid(), "VmRSS")>>20, residentBytes(t, s.pid(), "VmHWM")>>20))
+		s.note("%d MiB resident at the end, %d MiB at most", s.resident("VmRSS")>>20, s.resident("VmHWM")>>20)
+		if hints := s.folder("hints") >> 10; hints > 0 {
+			s.note("%d KiB of hints at the end", hints)
+		}
 	}
-	if len(b.only) == 0 {
+	if len(b.only) == 0 && b.nodes == 1 {
 		b.crash()
 	}
 	b.disk = append(b.disk, diskCost(t))
 }
 
+// plan is what differs between servers of one node and of several.
+type plan struct {
+	nodes       int // of each server
+	replication string
+	launch      func(b *bench) []*server
+	pairs       []pair
+	loads       []benchLoad // in the order in which they are carried out
+	kept        []stress.Table
+	crowd       shape // warms, fills, and is there at a fixed rate
+	warming     []warming
+	rampUp      time.Duration // the part of a cell that is not measured: whoever was stopped has to come round
+}
+
 // bench is one run of TestBenchPeer.
 type bench struct {
+	plan
 	t       *testing.T
 	size    benchSize
 	only    []string
@@ -130,10 +154,34 @@ type bench struct {
 	disk    []string // what it costs, before and after
 }
 
+// newBench plans a run as the environment says.
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{t: t, size: sizes(), only: benchWords("HELENUS_BENCH_LOADS")}
+	switch nodes := benchNumber("HELENUS_BENCH_NODES", 1); nodes {
+	case 1:
+		b.plan = nodePlan(b.size)
+	case 3:
+		b.size = ringSizes()
+		b.plan = ringPlan(b.size)
+	default:
+		t.Fatalf("HELENUS_BENCH_NODES: %d nodes; there are plans for 1 and for 3", nodes)
+	}
+	return b
+}
+
+func (b *bench) loadNames() []string {
+	var names []string
+	for _, l := range b.loads {
+		names = append(names, l.name)
+	}
+	return names
+}
+
 func (b *bench) wanted(l benchLoad) bool { return len(b.only) == 0 || slices.Contains(b.only, l.name) }
 
 func (b *bench) wantsDisk() bool {
-	return slices.ContainsFunc(loads(b.size), func(l benchLoad) bool { return l.phase != inMemory && b.wanted(l) })
+	return slices.ContainsFunc(b.loads, func(l benchLoad) bool { return l.phase != inMemory && b.wanted(l) })
 }
 
 // Periodic has to be decided, or the shipped pair counts as not chosen:
@@ -144,22 +192,38 @@ const (
 	cassandraGroup    = "commitlog_sync: group\ncommitlog_sync_group_window: 10ms\ncommitlog_sync_period: 0ms\n"
 )
 
-// start runs the four servers, one after the other, and notes how long they
-// take to start.
+// idleFor is how long servers that nobody asks anything are looked at.
+const idleFor = 5 * time.Second
+
+// start runs the servers, one after the other, and notes how long they take to
+// start and what they take when idle.
 func (b *bench) start() {
-	memory := "memory_limit: " + b.size.memory + "\n"
-	b.servers = []*server{
-		newCassandra(b.t, "Cassandra periodic", b.size.heap, cassandraPeriodic),
-		newHelenus(b.t, "Helenus periodic", memory+helenusPeriodic, b.size.starts),
-		newCassandra(b.t, "Cassandra group", b.size.heap, cassandraGroup),
-		newHelenus(b.t, "Helenus group", memory, b.size.starts),
-	}
-	wait(5 * time.Second)
+	b.servers = b.launch(b)
+	var before []usage
 	for _, s := range b.servers {
-		s.notes = append(s.notes, fmt.Sprintf("%.1f MiB resident, empty and idle", float64(residentBytes(b.t, s.pid(), "VmRSS"))/(1<<20)))
+		before = append(before, s.usage())
+	}
+	wait(idleFor)
+	for i, s := range b.servers {
+		used := s.usage().since(before[i])
+		s.note("%.1f MiB resident, empty and idle", float64(s.resident("VmRSS"))/(1<<20))
+		if b.nodes > 1 {
+			s.note("%.1f ms of CPU and %.0f bytes between the nodes a second, empty and idle", used.cpu.Seconds()*1e3/idleFor.Seconds(), float64(used.sent)/idleFor.Seconds())
+		}
 	}
 	for _, s := range b.servers {
 		s.pause()
+	}
+}
+
+// launchNodes runs the four servers of one node.
+func launchNodes(b *bench) []*server {
+	memory := "memory_limit: " + b.size.memory + "\n"
+	return []*server{
+		newCassandra(b.t, "Cassandra periodic", b.size.heap, cassandraPeriodic, 1),
+		newHelenus(b.t, "Helenus periodic", memory+helenusPeriodic, b.size.starts),
+		newCassandra(b.t, "Cassandra group", b.size.heap, cassandraGroup, 1),
+		newHelenus(b.t, "Helenus group", memory, b.size.starts),
 	}
 }
 
@@ -169,10 +233,10 @@ func (b *bench) crash() {
 	for _, s := range b.servers {
 		s.resume()
 		b.preload(s, table("kept", b.size.keptRows, 1)) // flushes have emptied the log
-		log := folderBytes(b.t, s.logDir)
+		log := s.folder("commitlog")
 		s.kill()
 		took := s.restart()
-		s.notes = append(s.notes, fmt.Sprintf("%.2f s from a kill -9 to serving, with %d MiB of commit log", took.Seconds(), log>>20))
+		s.note("%.2f s from a kill -9 to serving, with %d MiB of commit log", took.Seconds(), log>>20)
 		s.pause()
 	}
 }

@@ -27,6 +27,7 @@ type process struct {
 	host   string
 	admin  int
 	cql    int
+	peers  string // where other nodes reach it; "": there are none
 	cmd    *exec.Cmd
 	log    *lockedBuffer
 }

@@ -33,23 +33,24 @@ func ringRounds(t *testing.T) int {
 }
 
 // newRing makes three processes that will be one cluster, each in a rack of its
-// own, at loopback addresses of their own.
-func newRing(t *testing.T) []*process {
+// own, at loopback addresses of their own; more goes into each configuration.
+func newRing(t *testing.T, more string) []*process {
 	t.Helper()
 	binary := buildAgent(t)
-	ports := make([]int, 3)
 	var nodes []*process
 	var seeds []string
-	for i := range ports {
+	for i := range 3 {
 		p := &process{t: t, binary: binary, dir: t.TempDir(), host: fmt.Sprintf("127.0.11.%d", i+1), log: new(lockedBuffer)}
-		p.cql, p.admin, ports[i] = freePortAt(t, p.host), freePortAt(t, p.host), freePortAt(t, p.host)
-		seeds = append(seeds, net.JoinHostPort(p.host, strconv.Itoa(ports[i])))
+		p.cql, p.admin = freePortAt(t, p.host), freePortAt(t, p.host)
+		p.peers = net.JoinHostPort(p.host, strconv.Itoa(freePortAt(t, p.host)))
+		seeds = append(seeds, p.peers)
 		nodes = append(nodes, p)
 	}
 	for i, p := range nodes {
-		text := fmt.Sprintf("cluster_name: ring\nnum_tokens: 8\nlisten_address: %[1]s\nrpc_address: %[1]s\nadmin_address: %[1]s\nnative_transport_port: %d\n"+
-			"storage_port: %d\nadmin_port: %d\ndata_file_directories: [%[5]s/data]\ncommitlog_directory: %[5]s/commitlog\n"+
-			"endpoint_snitch: GossipingPropertyFileSnitch\nmemory_limit: 256MiB\nseed_provider: %q\n", p.host, p.cql, ports[i], p.admin, p.dir, strings.Join(seeds, ","))
+		text := fmt.Sprintf("cluster_name: ring\nlisten_address: %[1]s\nrpc_address: %[1]s\nadmin_address: %[1]s\nnative_transport_port: %d\n"+
+			"storage_port: %s\nadmin_port: %d\ndata_file_directories: [%[5]s/data]\ncommitlog_directory: %[5]s/commitlog\n"+
+			"endpoint_snitch: GossipingPropertyFileSnitch\nseed_provider: %q\n%s",
+			p.host, p.cql, p.peers[len(p.host)+1:], p.admin, p.dir, strings.Join(seeds, ","), more)
 		for name, text := range map[string]string{p.config(): text,
 			filepath.Join(p.dir, "cassandra-rackdc.properties"): fmt.Sprintf("dc=dc1\nrack=rack%d\n", i+1)} {
 			if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -218,7 +219,7 @@ func (l *ringLoad) check(t *testing.T, p *process, round int) {
 // at a time and then all at once: what was acknowledged is there.
 func TestRingLosesNothing(t *testing.T) {
 	rounds := ringRounds(t)
-	nodes := newRing(t)
+	nodes := newRing(t, "num_tokens: 8\nmemory_limit: 256MiB\n")
 	c := nodes[0].session()
 	nodes[0].query(c, "CREATE KEYSPACE k WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3}")
 	nodes[0].query(c, "CREATE TABLE k.registers (key int, row int, value bigint, PRIMARY KEY (key, row))")

@@ -35,6 +35,7 @@ const (
 	startTimeout = 3 * time.Minute
 	stopTimeout  = time.Minute
 	pollPeriod   = 100 * time.Millisecond
+	joinDelay    = 5 * time.Second // for a seed to answer; who bootstraps waits that long, too
 )
 
 // Options change how a Cassandra is run.
@@ -51,6 +52,7 @@ type Cassandra struct {
 	address string
 	jmxPort int
 	heap    string
+	delay   time.Duration // Cassandra's ring delay
 	lib     string
 	cmd     *exec.Cmd
 	ended   chan struct{}
@@ -82,7 +84,10 @@ func prepare(t testing.TB, opt Options) *Cassandra {
 	if runtime.GOOS != "linux" {
 		t.Skip("a peer needs loopback addresses of its own, which only Linux has")
 	}
-	c := &Cassandra{dir: t.TempDir(), heap: opt.Heap, release: func() {}}
+	c := &Cassandra{dir: t.TempDir(), heap: opt.Heap, delay: time.Second, release: func() {}}
+	if opt.Seed != nil {
+		c.delay = joinDelay
+	}
 	if c.heap == "" {
 		c.heap = "512m"
 	}
@@ -308,7 +313,7 @@ func (c *Cassandra) launch(t testing.TB) {
 	}
 	defer log.Close()
 	c.cmd = c.java("org.apache.cassandra.service.CassandraDaemon", []string{"-Xms" + c.heap, "-Xmx" + c.heap,
-		"-Dcassandra.jmx.local.port=" + strconv.Itoa(c.jmxPort), "-Dcassandra.ring_delay_ms=1000",
+		"-Dcassandra.jmx.local.port=" + strconv.Itoa(c.jmxPort), "-Dcassandra.ring_delay_ms=" + strconv.FormatInt(c.delay.Milliseconds(), 10),
 		"-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra-foreground=yes"}, nil)
 	c.cmd.Stdout, c.cmd.Stderr = log, log
 	if err := c.cmd.Start(); err != nil {
