@@ -69,6 +69,9 @@ func newLab(t *testing.T, places ...place) *lab {
 	return l
 }
 
+// guest is a host of the lab's network that is neither a node nor the clients'.
+func (l *lab) guest(i int) *netns.Host { return l.net.Hosts[len(l.nodes)+1+i] }
+
 // needsCuts skips a test that cannot do without a network apart.
 func needsCuts(t *testing.T) {
 	t.Helper()

@@ -183,42 +183,63 @@ func (l *ringLoad) read(ctx context.Context, c *client.Conn, read *client.Prepar
 	if err != nil {
 		return err
 	}
-	l.compare(res, r, "under load at "+c.Addr())
+	if err := r.compare(res); err != nil {
+		l.t.Errorf("under load at %s: %v", c.Addr(), err)
+	}
 	return nil
 }
 
-func (l *ringLoad) compare(res *client.Result, r *register, when string) {
+// compare wants a value between the last that was acknowledged and the last that
+// was tried.
+func (r *register) compare(res *client.Result) error {
 	rows, err := res.All()
 	if err != nil {
-		l.t.Errorf("%s: key %d: %v", when, r.key, err)
-		return
+		return fmt.Errorf("key %d: %w", r.key, err)
 	}
 	got := int64(0)
 	if len(rows) == 1 {
 		got = int64(binary.BigEndian.Uint64(rows[0][0]))
 	}
 	if got < r.acked || got > r.tried {
-		l.t.Errorf("%s: key %d: read %d, acknowledged %d, tried %d", when, r.key, got, r.acked, r.tried)
+		return fmt.Errorf("key %d: read %d, acknowledged %d, tried %d", r.key, got, r.acked, r.tried)
 	}
 	r.acked = got // what was read once stays
+	return nil
 }
 
-// check reads every row.
-func (l *ringLoad) check(p *process, when string) {
+// wrong reads every row and returns what is not as it must be.
+func (l *ringLoad) wrong(p *process) []error {
 	l.t.Helper()
 	c := p.session()
 	defer c.Close()
+	var wrong []error
 	for _, rows := range l.rows {
 		for _, r := range rows {
 			req := c.QueryRequest(selectText, int32Value(r.key), int32Value(r.row))
 			req.Params.Consistency = l.level
 			res, err := c.Do(l.t.Context(), req)
-			if err != nil {
-				l.t.Fatalf("%s: key %d: %v", when, r.key, err)
+			if err == nil {
+				err = r.compare(res)
 			}
-			l.compare(res, r, when)
+			if err != nil {
+				wrong = append(wrong, err)
+			}
 		}
 	}
+	return wrong
+}
+
+// check wants every row as it must be.
+func (l *ringLoad) check(p *process, when string) {
+	l.t.Helper()
+	for _, err := range l.wrong(p) {
+		l.t.Errorf("%s: %v", when, err)
+	}
+}
+
+func (l *ringLoad) String() string {
+	return fmt.Sprintf("%d of %d failed, the longest time without a success %s %v", l.failed.Load(), l.asked.Load(),
+		time.Duration(l.gap.Load()).Round(time.Millisecond), l.why)
 }
 
 // tally sums up rounds of one kind.
@@ -292,8 +313,7 @@ func TestRingLosesNothing(t *testing.T) {
 		fault.after(l.nodes[victim])
 		wait(time.Second)
 		load.end()
-		t.Logf("round %d: node %d %s for %s: %d of %d failed, the longest time without a success %s %v", round, victim+1, fault.name,
-			away.Round(time.Millisecond), load.failed.Load(), load.asked.Load(), time.Duration(load.gap.Load()).Round(time.Millisecond), load.why)
+		t.Logf("round %d: node %d %s for %s: %s", round, victim+1, fault.name, away.Round(time.Millisecond), load)
 		for _, kind := range []string{fault.name, "all"} {
 			if sums[kind] == nil {
 				sums[kind] = &tally{}
