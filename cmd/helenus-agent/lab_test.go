@@ -29,6 +29,7 @@ type lab struct {
 	nodes   []*process
 	clients *netns.Host
 	seeds   []string // where nodes look for others
+	more    string   // settings beside the usual
 }
 
 // place is where a node stands.
@@ -49,7 +50,15 @@ const guests = 2
 // newLab makes a cluster with a node at each place and starts it.
 func newLab(t *testing.T, places ...place) *lab {
 	t.Helper()
-	l := &lab{t: t, binary: buildAgent(t)}
+	l := &lab{t: t}
+	l.begin(places...)
+	return l
+}
+
+func (l *lab) begin(places ...place) {
+	t := l.t
+	t.Helper()
+	l.binary = buildAgent(t)
 	n, err := netns.New(len(places) + 1 + guests)
 	if err == nil {
 		t.Cleanup(n.Close) // of the lab, and so after its processes
@@ -63,10 +72,9 @@ func newLab(t *testing.T, places ...place) *lab {
 		l.seeds = append(l.seeds, p.storage())
 	}
 	for i, p := range l.nodes {
-		l.configure(p, places[i], "")
+		l.configure(p, places[i], l.more)
 	}
 	startAll(l.nodes)
-	return l
 }
 
 // guest is a host of the lab's network that is neither a node nor the clients'.
@@ -169,15 +177,15 @@ func (l *lab) hosts(nodes []*process) []*netns.Host {
 	return hosts
 }
 
-// cut loses what goes between these nodes and the others, clients too.
-func (l *lab) cut(nodes ...*process) {
+// cutOff loses what goes between these nodes and the others, clients too.
+func (l *lab) cutOff(nodes ...*process) {
 	l.t.Helper()
 	if err := l.net.Cut(l.hosts(nodes)...); err != nil {
 		l.t.Fatal(err)
 	}
 }
 
-func (l *lab) join(nodes ...*process) {
+func (l *lab) bringBack(nodes ...*process) {
 	l.t.Helper()
 	if err := l.net.Join(l.hosts(nodes)...); err != nil {
 		l.t.Fatal(err)
@@ -198,14 +206,16 @@ func eventually(t *testing.T, what string, holds func() bool) {
 func delivered(t *testing.T, nodes []*process) {
 	t.Helper()
 	for _, p := range nodes {
-		eventually(t, "all hints of "+p.host+" delivered", func() bool {
-			var l report.HintList
-			if err := p.ask("/hints", nil, &l); err != nil {
-				t.Fatal(err)
-			}
-			return !slices.ContainsFunc(l.Hints, func(h report.PendingHints) bool { return h.SizeBytes > 0 })
-		})
+		eventually(t, "all hints of "+p.host+" delivered", func() bool { return !p.keepsHints() })
 	}
+}
+
+func (p *process) keepsHints() bool {
+	var l report.HintList
+	if err := p.ask("/hints", nil, &l); err != nil {
+		p.t.Fatal(err)
+	}
+	return slices.ContainsFunc(l.Hints, func(h report.PendingHints) bool { return h.SizeBytes > 0 })
 }
 
 // sees tells whether one node holds another for alive.

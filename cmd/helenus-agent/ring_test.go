@@ -292,7 +292,7 @@ func TestRingLosesNothing(t *testing.T) {
 	}{
 		{"killed", 2500 * time.Millisecond, (*process).kill, (*process).start},
 		{"paused", 4500 * time.Millisecond, (*process).pause, (*process).resume},
-		{"cut off", 10 * time.Second, func(p *process) { l.cut(p) }, func(p *process) { l.join(p) }},
+		{"cut off", 10 * time.Second, func(p *process) { l.cutOff(p) }, func(p *process) { l.bringBack(p) }},
 	}
 	if l.net == nil {
 		faults = faults[:2]
