@@ -218,13 +218,16 @@ func (p *process) keepsHints() bool {
 	return slices.ContainsFunc(l.Hints, func(h report.PendingHints) bool { return h.SizeBytes > 0 })
 }
 
-// sees tells whether one node holds another for alive.
-func (p *process) sees(other *process) bool {
-	var r report.Ring
+func (p *process) ring() (r report.Ring) {
 	if err := p.ask("/status", nil, &r); err != nil {
 		p.t.Fatal(err)
 	}
-	for _, m := range r.Members {
+	return r
+}
+
+// sees tells whether one node holds another for alive.
+func (p *process) sees(other *process) bool {
+	for _, m := range p.ring().Members {
 		if m.Address == other.host {
 			return m.Liveness == report.Up
 		}

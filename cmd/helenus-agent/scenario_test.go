@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -52,17 +51,15 @@ var everyday = []string{"pages", "schema", "stall"}
 //	kill 3 | pause 3 | cut 3                 start 3 | resume 3 | join 3 undo it
 //	cql NODE LEVEL [await]                   input: statements, a line each
 //	fill NODE LEVEL FIRST-LAST               rows of t
-//	find NODE LEVEL FIRST-LAST [await] [within=3s]   of which each is read
+//	find NODE LEVEL FIRST-LAST [await] [within=4s]   of which each is read
 //	levels NODE                              what can be written and read, by level
 //	page NODE LEVEL SIZE [await]             the next page; input: the first one's statement
 //	hints off | hints on | delivered
+//	wait 1s
 //	watch NODE | heard NODE [await]          what a client is told of nodes
 func TestScenarios(t *testing.T) {
 	files := storyFiles(t)
-	if os.Getenv("HELENUS_RING_ROUNDS") == "" {
-		if testing.Short() {
-			t.Skip("SKIP: kills real processes; not with -short")
-		}
+	if _, long := ringRounds(t, 1); !long {
 		files = slices.DeleteFunc(files, func(f string) bool { return !slices.Contains(everyday, storyName(f)) })
 	}
 	needsCuts(t)
@@ -184,6 +181,13 @@ func (s *story) do(d *datadriven.TestData, args []string) string {
 	case "delivered":
 		eventually(s.t, "all hints delivered", func() bool { return !s.of.hintsLeft() })
 		return ""
+	case "wait":
+		pause, err := time.ParseDuration(args[0])
+		if err != nil {
+			d.Fatalf(s.t, "%v", err)
+		}
+		wait(pause)
+		return ""
 	case "watch", "heard":
 		return s.events(d.Cmd, s.node(args[0]))
 	}
@@ -300,6 +304,9 @@ func (s *story) create(factor, more string) string {
 		if _, err := s.ask(c, helenus.One, text, nil); err != nil {
 			s.t.Fatalf("%s: %v", text, err)
 		}
+	}
+	for i := range 3 { // what went before is over when each node can reach each
+		eventually(s.t, "all nodes alive", func() bool { return s.cql(i, helenus.All, "SELECT k FROM t") == "" })
 	}
 	return ""
 }
