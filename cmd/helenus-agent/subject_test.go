@@ -54,9 +54,9 @@ func (l *lab) hintsLeft() bool {
 // control is three real Cassandras at loopback addresses. Nobody can be cut off
 // there; who should be is paused, and as silent.
 type control struct {
-	t      *testing.T
-	nodes  []*peer.Cassandra
-	killed map[int]bool
+	t     *testing.T
+	nodes []*peer.Cassandra
+	away  map[int]bool // killed or paused
 }
 
 // TestScenariosOnCassandra tells the same stories of three Cassandras.
@@ -64,7 +64,7 @@ func TestScenariosOnCassandra(t *testing.T) {
 	if os.Getenv("HELENUS_PEER") != "1" || os.Getenv("HELENUS_PEER_LONG") != "1" {
 		t.Skip("SKIP: kills three real Cassandras for minutes; HELENUS_PEER=1 HELENUS_PEER_LONG=1 runs it")
 	}
-	c := &control{t: t, killed: map[int]bool{}}
+	c := &control{t: t, away: map[int]bool{}}
 	for _, at := range racks("datacenter1", 3) {
 		opt := peer.Options{Rack: at.rack, YAML: "phi_convict_threshold: 5\ndynamic_snitch: false\n"}
 		if len(c.nodes) > 0 {
@@ -90,27 +90,35 @@ func (c *control) signal(i int, s syscall.Signal) {
 	}
 }
 
-func (c *control) pause(i int)  { c.signal(i, syscall.SIGSTOP) }
-func (c *control) resume(i int) { c.signal(i, syscall.SIGCONT) }
-func (c *control) cut(i int)    { c.pause(i) }
-func (c *control) join(i int)   { c.resume(i) }
+func (c *control) pause(i int) {
+	c.signal(i, syscall.SIGSTOP)
+	c.away[i] = true
+}
+
+func (c *control) resume(i int) {
+	c.signal(i, syscall.SIGCONT)
+	delete(c.away, i)
+}
+
+func (c *control) cut(i int)  { c.pause(i) }
+func (c *control) join(i int) { c.resume(i) }
 
 func (c *control) kill(i int) {
 	c.nodes[i].Kill()
-	c.killed[i] = true
+	c.away[i] = true
 }
 
 func (c *control) start(nodes []int) {
 	for _, i := range nodes {
 		c.nodes[i].Restart(c.t)
-		delete(c.killed, i)
+		delete(c.away, i)
 	}
 }
 
 func (c *control) keepHints(on bool) {
 	word := map[bool]string{false: "disablehandoff", true: "enablehandoff"}[on]
 	for i, n := range c.nodes {
-		if !c.killed[i] {
+		if !c.away[i] {
 			n.Nodetool(c.t, word)
 		}
 	}
@@ -118,7 +126,7 @@ func (c *control) keepHints(on bool) {
 
 func (c *control) hintsLeft() bool {
 	for i, n := range c.nodes {
-		if !c.killed[i] && !strings.Contains(n.Nodetool(c.t, "listpendinghints"), "does not have any pending hints") {
+		if !c.away[i] && !strings.Contains(n.Nodetool(c.t, "listpendinghints"), "does not have any pending hints") {
 			return true
 		}
 	}
