@@ -278,6 +278,9 @@ func outcome(err error) string {
 		return "ok"
 	case !errors.As(err, &e):
 		return "no answer"
+	case e.Code == helenus.CodeUnavailable && e.Consistency == helenus.EachQuorum:
+		// As alive Cassandra counts those of the datacenters it looked at before.
+		return fmt.Sprintf("unavailable: %s wants %d", e.Consistency, e.Required)
 	case e.Code == helenus.CodeUnavailable:
 		return fmt.Sprintf("unavailable: %s wants %d, %d alive", e.Consistency, e.Required, e.Alive)
 	case e.Code == helenus.CodeWriteTimeout || e.Code == helenus.CodeReadTimeout:
