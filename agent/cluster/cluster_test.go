@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/cryptotest"
@@ -81,6 +82,47 @@ func TestGrow(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestJoinThroughStale: a new node that reads the metadata of a member that is
+// behind wants tokens that are taken. It waits until it can know more, and neither
+// asks over and over nor gives up.
+func TestJoinThroughStale(t *testing.T) {
+	inBubble(t, 5, 1, func(b *bubble) {
+		for _, n := range b.nodes {
+			n.cfg.Allocate = func(s *meta.State, _ meta.Node, tokens int) (out []token.Token) {
+				for i := range tokens {
+					out = append(out, token.Murmur3Partitioner{}.Token([]byte{byte(len(s.Nodes)), byte(i)}))
+				}
+				slices.SortFunc(out, token.Token.Compare)
+				return out
+			}
+		}
+		b.start(0, 1, 2)
+		pass(20 * time.Second)
+		stale := (b.leader() + 1) % 3
+		behind := b.nodes[stale].at
+		b.net.set(func(from, to helenus.Endpoint) bool {
+			newest := b.nodes[4].at // reaches everybody
+			return (from == behind || to == behind) && from != newest && to != newest
+		})
+		b.start(3)
+		pass(10 * time.Second)
+		b.nodes[4].cfg.Seeds = []helenus.Endpoint{behind}
+		b.start(4)
+		pass(20 * time.Second)
+		if s := b.nodes[b.leader()].log.State(); len(s.Nodes) != 4 {
+			t.Fatalf("%d members, want the four that know of each other", len(s.Nodes))
+		}
+		if why := b.nodes[4].log.Status().Waiting; !strings.Contains(why, "cannot read the metadata") {
+			t.Errorf("it waits for %q", why)
+		}
+		b.net.set(func(_, _ helenus.Endpoint) bool { return false })
+		pass(30 * time.Second)
+		if s := b.equal(); len(s.Nodes) != 5 {
+			t.Errorf("%d members", len(s.Nodes))
+		}
+	})
 }
 
 // TestLeaderKilled: with one voter of three, or two of five, gone, changes go on;

@@ -18,7 +18,7 @@ const (
 	promiseName  = "promise"
 	promiseMagic = "HELP"
 	entryPause   = time.Second // between two rounds of questions
-	joinTriesMax = 20          // of tokens that others took first
+	joinTriesMax = 20          // of tokens that others took first, before it looks around again
 )
 
 // begin is what Open does with the copy it found.
@@ -345,8 +345,12 @@ func (l *Log) dropPromise() error {
 func (l *Log) joinBy(ctx context.Context, to wire.Target) (why string, err error) {
 	var s *meta.State
 	var h history
+	var least meta.Epoch // what whoever decides had when it refused this node
 	for range joinTriesMax {
-		if s, h, err = l.fetch(ctx, to, s, h, 0); err != nil {
+		limited, cancel := context.WithTimeout(ctx, l.cfg.CommitTimeout)
+		s, h, err = l.fetch(limited, to, s, h, least)
+		cancel()
+		if err != nil {
 			return "cannot read the metadata of " + to.String() + ": " + err.Error(), nil
 		}
 		node, err := l.joining(s)
@@ -362,8 +366,10 @@ func (l *Log) joinBy(ctx context.Context, to wire.Target) (why string, err error
 			return err.Error(), nil
 		}
 		if out.verdict == refused {
-			// Somebody was first with a token or address: look again.
+			// Somebody was first with a token or address, which to may not know yet:
+			// look again when it does.
 			l.cfg.Log.Info("the cluster did not register this node, it tries again", "reason", out.message)
+			least, why = out.epoch, "the cluster did not register this node: "+out.message
 			continue
 		}
 		if s, h, err = l.fetch(ctx, to, s, h, out.epoch); err != nil {
@@ -375,7 +381,7 @@ func (l *Log) joinBy(ctx context.Context, to wire.Target) (why string, err error
 		defer l.giveTurn()
 		return "", l.adopt(s, h)
 	}
-	return "", fmt.Errorf("cluster: this node was refused %d times; its log says why", joinTriesMax)
+	return why, nil
 }
 
 // joining is this node with its tokens, as it would register in s; the error is

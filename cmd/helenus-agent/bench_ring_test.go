@@ -60,7 +60,9 @@ func newHelenusRing(b *bench, name, more string) *server {
 	b.t.Helper()
 	began := time.Now()
 	s := &server{t: b.t, name: name}
-	for _, p := range newRing(b.t, patience+more) {
+	l := &lab{t: b.t, more: "num_tokens: 16\n" + patience + more} // on loopback, as Cassandra is
+	l.begin(racks("dc1", 3)...)
+	for _, p := range l.nodes {
 		s.nodes = append(s.nodes, p.node())
 	}
 	s.note("%.1f s to build and start, empty", time.Since(began).Seconds())

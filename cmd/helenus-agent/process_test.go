@@ -1,11 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -30,7 +30,16 @@ type process struct {
 	peers  string // where other nodes reach it; "": there are none
 	cmd    *exec.Cmd
 	log    *lockedBuffer
+
+	messages int    // the port for other nodes, of a lab's
+	operator string // the address of the admin API
+	// What follows is os/exec's and net's own, or of a network apart.
+	run             func(*exec.Cmd) error
+	dial, dialAdmin dialer
 }
+
+// dialer connects to an address.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // lockedBuffer keeps what the agent says, for a failing test.
 type lockedBuffer struct {
@@ -73,7 +82,9 @@ func freePort(t *testing.T) int {
 
 func newProcess(t *testing.T, more string) *process {
 	t.Helper()
-	p := &process{t: t, binary: buildAgent(t), dir: t.TempDir(), host: "127.0.0.1", admin: freePort(t), cql: freePort(t), log: new(lockedBuffer)}
+	p := &process{t: t, binary: buildAgent(t), dir: t.TempDir(), host: "127.0.0.1", admin: freePort(t), cql: freePort(t), log: new(lockedBuffer),
+		operator: "127.0.0.1"}
+	p.onMachine()
 	text := fmt.Sprintf("cluster_name: test\nlisten_address: 127.0.0.1\nrpc_address: 127.0.0.1\nnative_transport_port: %d\nstorage_port: %d\n"+
 		"admin_address: 127.0.0.1\nadmin_port: %d\ndata_file_directories: [%s/data]\ncommitlog_directory: %s/commitlog\n%s",
 		p.cql, freePort(t), p.admin, p.dir, p.dir, more)
@@ -91,16 +102,17 @@ func newProcess(t *testing.T, more string) *process {
 	return p
 }
 
+// onMachine runs the agent in the machine's own network.
+func (p *process) onMachine() {
+	p.run, p.dial, p.dialAdmin = (*exec.Cmd).Start, new(net.Dialer).DialContext, new(net.Dialer).DialContext
+}
+
 func (p *process) config() string { return filepath.Join(p.dir, "helenus.yaml") }
 
 // start runs the agent and waits until it serves.
 func (p *process) start() {
 	p.t.Helper()
-	p.cmd = exec.Command(p.binary, "--config", p.config())
-	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	if err := p.cmd.Start(); err != nil {
-		p.t.Fatal(err)
-	}
+	p.launch()
 	deadline := time.Now().Add(60 * time.Second)
 	for {
 		if p.ready() {
@@ -113,17 +125,52 @@ func (p *process) start() {
 	}
 }
 
+// launch runs the agent.
+func (p *process) launch() {
+	p.t.Helper()
+	p.cmd = exec.Command(p.binary, "--config", p.config())
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if err := p.run(p.cmd); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // wait lets real time pass: the other side is another process.
 func wait(d time.Duration) { <-time.After(d) }
 
 func (p *process) ready() bool {
-	resp, err := http.Get(fmt.Sprintf("http://%s:%d/v1/ready", p.host, p.admin))
+	var r report.Ready
+	return p.ask("/ready", nil, &r) == nil && r.PID == p.cmd.Process.Pid
+}
+
+// askTimeout bounds a question to the admin API.
+const askTimeout = 5 * time.Second
+
+// ask asks the admin API, by GET when there is nothing to say.
+func (p *process) ask(path string, say, answer any) error {
+	method, body := http.MethodGet, io.Reader(nil)
+	if say != nil {
+		b, err := json.Marshal(say)
+		if err != nil {
+			return err
+		}
+		method, body = http.MethodPost, bytes.NewReader(b)
+	}
+	req, err := http.NewRequest(method, fmt.Sprintf("http://%s:%d/v1%s", p.operator, p.admin, path), body)
 	if err != nil {
-		return false
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	c := http.Client{Timeout: askTimeout, Transport: &http.Transport{DialContext: p.dialAdmin, DisableKeepAlives: true}}
+	resp, err := c.Do(req)
+	if err != nil {
+		return err
 	}
 	defer resp.Body.Close()
-	var r report.Ready
-	return resp.StatusCode == http.StatusOK && json.NewDecoder(bufio.NewReader(resp.Body)).Decode(&r) == nil && r.PID == p.cmd.Process.Pid
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", path, resp.Status)
+	}
+	return json.NewDecoder(resp.Body).Decode(answer)
 }
 
 // kill ends the agent as kill -9 does.
@@ -135,8 +182,7 @@ func (p *process) kill() {
 
 func (p *process) connect(ctx context.Context) (*client.Conn, error) {
 	return client.Connect(ctx, fmt.Sprintf("%s:%d", p.host, p.cql), client.Config{Dial: func(ctx context.Context, addr string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", addr)
+		return p.dial(ctx, "tcp", addr)
 	}})
 }
 
