@@ -100,6 +100,7 @@ func (c *threeNodes) schemaEvents(t *testing.T) {
 	c.change(t, "UPDATED TABLE three.t", "ALTER TABLE three.t DROP p")
 	c.change(t, "DROPPED TYPE three.pair", "DROP TYPE three.pair")
 	c.change(t, "UPDATED KEYSPACE three", "ALTER KEYSPACE three WITH durable_writes = true AND replication = {'class': 'SimpleStrategy', 'replication_factor': 3}")
+	c.members[0].query("ALTER TABLE three.t WITH gc_grace_seconds = 864000") // as it is: nothing to tell
 	c.change(t, "CREATED TABLE three.gone", "CREATE TABLE three.gone (k int PRIMARY KEY)")
 	c.change(t, "DROPPED TABLE three.gone", "DROP TABLE three.gone")
 }
@@ -123,7 +124,7 @@ func (c *threeNodes) seedProgram(t *testing.T) {
 		}
 		s.want(t, "ok", "at ALL SELECT name FROM %s.users WHERE id = 5", keyspace)
 		s.want(t, "ok", "at ONE DROP KEYSPACE %s", keyspace)
-		c.ears.want(t, "CREATED KEYSPACE "+keyspace, "CREATED TABLE "+keyspace+".users", "DROPPED KEYSPACE "+keyspace)
+		c.ears.want(t, "CREATED KEYSPACE "+keyspace, "CREATED TABLE "+keyspace+".users", "DROPPED TABLE "+keyspace+".users", "DROPPED KEYSPACE "+keyspace)
 	}
 }
 
@@ -212,7 +213,7 @@ func (c *threeNodes) peers(t *testing.T) {
 func (c *threeNodes) cqlsh(t *testing.T) {
 	n := &node{addr: fmt.Sprintf("%s:%d", c.members[1].native, c.cql), others: strings.Fields(c.natives(3))}
 	n.stories(t, c.program, "cqlsh/ring")
-	c.ears.want(t, "CREATED KEYSPACE clients_ring", "CREATED TABLE clients_ring.t", "DROPPED KEYSPACE clients_ring")
+	c.ears.want(t, "CREATED KEYSPACE clients_ring", "CREATED TABLE clients_ring.t", "DROPPED TABLE clients_ring.t", "DROPPED KEYSPACE clients_ring")
 }
 
 // contact gives each driver one contact point; what follows happens to these
@@ -340,7 +341,8 @@ func (c *threeNodes) contactDies(t *testing.T) {
 
 // once looks for what came late or twice, behind a change that is told last.
 func (c *threeNodes) once(t *testing.T) {
-	c.change(t, "DROPPED KEYSPACE one", "DROP KEYSPACE one")
+	c.members[0].query("DROP KEYSPACE one")
+	c.ears.want(t, "DROPPED TABLE one.t", "DROPPED KEYSPACE one")
 	for _, s := range c.drivers {
 		t.Logf("%s heard: %s", s.name, c.named(s.ask("heard")))
 	}
