@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -255,15 +254,6 @@ func (r *ring) named(text string) string {
 		}
 		return found
 	})
-}
-
-// together runs f for all of them at once.
-func together[T any](all []T, f func(T)) {
-	var wg sync.WaitGroup
-	for _, one := range all {
-		wg.Go(func() { f(one) })
-	}
-	wg.Wait()
 }
 
 // eventually polls until lacking says that nothing is lacking any more.

@@ -18,7 +18,7 @@ import (
 // line; shell_test.go of internal/clients lists the commands and drives it.
 func TestShell(t *testing.T) {
 	if os.Getenv("HELENUS_SHELL") == "" {
-		t.Skip("SKIP: HELENUS_SHELL is not set")
+		t.Skip("HELENUS_SHELL is not set: no test, a program")
 	}
 	sh := new(shell)
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
