@@ -27,9 +27,6 @@ func TestDiff(t *testing.T) {
 	replication := func(rf string) []Property {
 		return []Property{{Name: "replication", IsMap: true, Map: map[string]string{"class": "SimpleStrategy", "replication_factor": rf}}}
 	}
-	comment := func(text string) Change {
-		return AlterTableOptions{"ks", "t", false, []Property{{Name: "comment", Text: text}}}
-	}
 	old := s
 	for _, c := range []struct {
 		change Change
@@ -40,8 +37,8 @@ func TestDiff(t *testing.T) {
 		{DropKeyspace{"k2", false}, "DROPPED KEYSPACE k2."},
 		{AddColumns{"ks", "t", false, false, []ColumnDef{{Name: "n", Type: text}}}, "UPDATED TABLE ks.t"},
 		{AddField{"ks", "u", false, false, ColumnDef{Name: "g", Type: text}}, "UPDATED TYPE ks.u UPDATED TABLE ks.t"},
-		{comment("other"), "UPDATED TABLE ks.t"},
-		{comment("other"), ""}, // as it was
+		{AlterTableOptions{"ks", "t", false, []Property{{Name: "comment", Text: "other"}}}, "UPDATED TABLE ks.t"},
+		{AlterTableOptions{"ks", "t", false, []Property{{Name: "comment", Text: "other"}}}, ""}, // as it was
 		{CreateType{"ks", "u2", false, []ColumnDef{{Name: "g", Type: text}}}, "CREATED TYPE ks.u2"},
 		{DropTable{"ks", "t", false}, "DROPPED TABLE ks.t"},
 		{DropType{"ks", "u", false}, "DROPPED TYPE ks.u"},
