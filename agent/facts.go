@@ -51,6 +51,8 @@ func (a *Agent) registerFacts() error {
 	err := a.env.Metrics.Register(
 		count("reads", "Reads coordinated.", cs.Reads.Load),
 		count("writes", "Writes coordinated.", cs.Writes.Load),
+		count("remote_reads", "Reads by key of which the coordinator is no replica of every partition: few when drivers route by token.", cs.RemoteReads.Load),
+		count("remote_writes", "Writes of which the coordinator is no replica of every partition: few when drivers route by token.", cs.RemoteWrites.Load),
 		count("conditional_writes", "Conditional writes coordinated.", cs.CAS.Load),
 		count("read_errors", "Reads that failed.", cs.ReadErrors.Load),
 		count("write_errors", "Writes that failed.", cs.WriteErrors.Load),

@@ -302,9 +302,12 @@ func (a *Agent) peerSchema(id helenus.HostID) ([16]byte, bool) {
 type clientPeers Agent
 
 // Serving implements server.Peers.
-func (p *clientPeers) Serving(id helenus.HostID) bool {
+func (p *clientPeers) Serving(id helenus.HostID) (start int64) {
 	e := p.gossip.View().Endpoint(id)
-	return e != nil && e.Alive() && e.RPCReady()
+	if e == nil || !e.Alive() || !e.RPCReady() {
+		return 0
+	}
+	return e.Generation
 }
 
 // Changed implements server.Peers.

@@ -57,6 +57,16 @@ func (c *Coordinator) nearest(nodes []*ring.Node) {
 	})
 }
 
+// contains tells whether a node is one of these.
+func contains(nodes []*ring.Node, id helenus.HostID) bool {
+	for _, n := range nodes {
+		if n.HostID == id {
+			return true
+		}
+	}
+	return false
+}
+
 // quorumOfEach keeps the first nodes of each datacenter, a majority of its
 // replicas: all of them must answer.
 func quorumOfEach(nodes []*ring.Node, s *ring.Network) []*ring.Node {

@@ -92,6 +92,10 @@ type Stats struct {
 	ReadErrors, WriteErrors atomic.Uint64
 	Unavailable             atomic.Uint64
 
+	// Of Reads (of keys, not of ranges) and Writes, those with a partition that
+	// has no replica at this node.
+	RemoteReads, RemoteWrites atomic.Uint64
+
 	Mismatches  atomic.Uint64 // digests that differed
 	Repairs     atomic.Uint64 // mutations of read repair
 	Speculative atomic.Uint64 // replicas asked because others were slow

@@ -109,7 +109,7 @@ func (c *Coordinator) readReplicas(r *Read) {
 func (x *reading) planKeys() (here bool, err error) {
 	c, keys := x.c, x.r.Command.Keys
 	x.keys, here, x.small = keys, true, namesRows(x.r.Command)
-	who := &x.who
+	who, remote := &x.who, false
 	for i := range keys {
 		replicas := x.p.Replicas(c.opts.Partition.Token(keys[i].Bytes))
 		if err := c.contact(who, x.p, replicas, x.r.Consistency); err != nil {
@@ -117,6 +117,10 @@ func (x *reading) planKeys() (here bool, err error) {
 			return false, err
 		}
 		here = here && c.onlyHere(who) && !x.spareFor(who) && (!x.r.Consistency.IsSerial() || len(replicas) == 1)
+		remote = remote || !contains(replicas, c.opts.Self)
+	}
+	if remote {
+		c.stats.RemoteReads.Add(1)
 	}
 	return here, nil
 }

@@ -126,7 +126,20 @@ func (op *writing) plan() error {
 		}
 	}
 	op.unsettled = len(op.copies)
+	if !op.here() {
+		c.stats.RemoteWrites.Add(1)
+	}
 	return op.split()
+}
+
+// here tells whether this node gets all partitions.
+func (op *writing) here() bool {
+	for i := range op.copies {
+		if x := &op.copies[i]; x.node.HostID == op.c.opts.Self {
+			return len(x.parts) == len(op.tallies)
+		}
+	}
+	return false
 }
 
 func indexOf(nodes []*ring.Node, id helenus.HostID) int {

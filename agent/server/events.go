@@ -72,7 +72,7 @@ type picture struct {
 
 type peer struct {
 	*meta.Node
-	serving bool
+	serving int64 // since which start; 0: it is not
 }
 
 func (s *Server) picture() picture {
@@ -105,7 +105,9 @@ func (p picture) nodeEvents(now picture) []proto.Event {
 	}
 	for _, old := range p.nodes {
 		n, stays := now.find(old.HostID)
-		if old.serving && !(stays && n.serving) {
+		// A restart may be over before anybody looks; its connections are gone
+		// all the same.
+		if old.serving != 0 && !(stays && n.serving == old.serving) {
 			add(proto.EventStatus, "DOWN", old.Node)
 		}
 		if !stays {
@@ -120,7 +122,7 @@ func (p picture) nodeEvents(now picture) []proto.Event {
 		case !slices.Equal(old.Tokens, n.Tokens):
 			add(proto.EventTopology, "MOVED_NODE", n.Node)
 		}
-		if n.serving && !(known && old.serving) {
+		if n.serving != 0 && !(known && n.serving == old.serving) {
 			add(proto.EventStatus, "UP", n.Node)
 		}
 	}

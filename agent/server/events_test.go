@@ -13,7 +13,7 @@ import (
 
 // TestNodeEvents: what drivers hear of other nodes, in an order they can use.
 func TestNodeEvents(t *testing.T) {
-	node := func(id byte, tok string, serving bool) peer {
+	node := func(id byte, tok string, serving int64) peer {
 		parsed, err := token.Murmur3Partitioner{}.Parse(tok)
 		if err != nil {
 			t.Fatal(err)
@@ -25,15 +25,16 @@ func TestNodeEvents(t *testing.T) {
 		old, now []peer
 		want     []string
 	}{
-		{"nothing", []peer{node(1, "0", true)}, []peer{node(1, "0", true)}, nil},
-		{"joined, not serving yet", nil, []peer{node(1, "0", false)}, []string{"NEW_NODE 1"}},
-		{"joined and serves", nil, []peer{node(1, "0", true)}, []string{"NEW_NODE 1", "UP 1"}},
-		{"serves at last", []peer{node(1, "0", false)}, []peer{node(1, "0", true)}, []string{"UP 1"}},
-		{"down", []peer{node(1, "0", true), node(2, "5", true)}, []peer{node(1, "0", true), node(2, "5", false)}, []string{"DOWN 2"}},
-		{"gone", []peer{node(1, "0", true)}, nil, []string{"DOWN 1", "REMOVED_NODE 1"}},
-		{"gone while down", []peer{node(1, "0", false)}, nil, []string{"REMOVED_NODE 1"}},
-		{"moved", []peer{node(1, "0", true)}, []peer{node(1, "7", true)}, []string{"MOVED_NODE 1"}},
-		{"replaced", []peer{node(1, "0", true)}, []peer{node(2, "0", true)}, []string{"DOWN 1", "REMOVED_NODE 1", "NEW_NODE 2", "UP 2"}},
+		{"nothing", []peer{node(1, "0", 1)}, []peer{node(1, "0", 1)}, nil},
+		{"joined, not serving yet", nil, []peer{node(1, "0", 0)}, []string{"NEW_NODE 1"}},
+		{"joined and serves", nil, []peer{node(1, "0", 1)}, []string{"NEW_NODE 1", "UP 1"}},
+		{"serves at last", []peer{node(1, "0", 0)}, []peer{node(1, "0", 1)}, []string{"UP 1"}},
+		{"down", []peer{node(1, "0", 1), node(2, "5", 1)}, []peer{node(1, "0", 1), node(2, "5", 0)}, []string{"DOWN 2"}},
+		{"restarted before anybody looked", []peer{node(1, "0", 1), node(2, "5", 1)}, []peer{node(1, "0", 1), node(2, "5", 2)}, []string{"DOWN 2", "UP 2"}},
+		{"gone", []peer{node(1, "0", 1)}, nil, []string{"DOWN 1", "REMOVED_NODE 1"}},
+		{"gone while down", []peer{node(1, "0", 0)}, nil, []string{"REMOVED_NODE 1"}},
+		{"moved", []peer{node(1, "0", 1)}, []peer{node(1, "7", 1)}, []string{"MOVED_NODE 1"}},
+		{"replaced", []peer{node(1, "0", 1)}, []peer{node(2, "0", 1)}, []string{"DOWN 1", "REMOVED_NODE 1", "NEW_NODE 2", "UP 2"}},
 	} {
 		var got []string
 		for _, e := range (picture{nodes: c.old}).nodeEvents(picture{nodes: c.now}) {

@@ -38,8 +38,9 @@ type State interface {
 
 // Peers tells which other nodes take clients.
 type Peers interface {
-	// Serving tells whether a member is alive and its native port answers.
-	Serving(id helenus.HostID) bool
+	// Serving tells which start of a member is alive and answers at its native
+	// port, by a number that is another at each start; 0: none.
+	Serving(id helenus.HostID) (start int64)
 	Changed() <-chan struct{}
 }
 

@@ -16,11 +16,16 @@ func TestClients(t *testing.T) {
 	if os.Getenv("HELENUS_CLIENTS") != "1" {
 		t.Skip("SKIP: runs with HELENUS_CLIENTS=1 (fetches cqlsh and drivers from the public registries at first use)")
 	}
-	python := strings.TrimSpace(peer.Clients(t).Run(t, "-c", "import sys; print(sys.executable)"))
+	python := pythonOf(t)
 	n := theNode(t)
 	t.Run("python", func(t *testing.T) { n.suite(t, "python", python, "driver_suite.py") })
 	t.Run("gocql", func(t *testing.T) { n.suite(t, "gocql", "go", "test", "-count=1", "-v", ".") })
-	t.Run("cqlsh", func(t *testing.T) { n.stories(t, python) })
+	t.Run("cqlsh", func(t *testing.T) { n.stories(t, python, "cqlsh") })
+}
+
+// pythonOf is the program of an environment with cqlsh and the driver.
+func pythonOf(t *testing.T) string {
+	return strings.TrimSpace(peer.Clients(t).Run(t, "-c", "import sys; print(sys.executable)"))
 }
 
 // skipped finds the tests that a suite left out, in Python's and Go's words.

@@ -27,9 +27,9 @@ type cqlsh struct {
 	buffer []byte
 }
 
-// stories tells each story of the folder cqlsh to a cqlsh of its own.
-func (n *node) stories(t *testing.T, python string) {
-	files, err := filepath.Glob("cqlsh/*.txt")
+// stories tells each story of a folder to a cqlsh of its own.
+func (n *node) stories(t *testing.T, python, folder string) {
+	files, err := filepath.Glob(folder + "/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no stories: %v", err)
 	}
@@ -42,11 +42,11 @@ func (n *node) stories(t *testing.T, python string) {
 				case "connect":
 					var banner string
 					shell, banner = n.cqlsh(t, python, dir)
-					return normal(n.addr, banner)
+					return n.normal(banner)
 				case "cql":
-					return filtered(t, d, normal(n.addr, shell.enter(t, d)))
+					return filtered(t, d, n.normal(shell.enter(t, d)))
 				case "trace":
-					return traced(normal(n.addr, shell.enter(t, d)))
+					return traced(n.normal(shell.enter(t, d)))
 				case "file":
 					return write(t, filepath.Join(dir, d.CmdArgs[0].Key), d.Input)
 				case "show":
@@ -192,10 +192,12 @@ var replacements = []replacement{
 }
 
 // normal replaces what is another at each run or node.
-func normal(addr, text string) string {
-	host, _, _ := strings.Cut(addr, ":")
-	text = strings.ReplaceAll(text, addr, "<address>")
-	text = strings.ReplaceAll(text, host, "<host>")
+func (n *node) normal(text string) string {
+	host, _, _ := strings.Cut(n.addr, ":")
+	text = strings.ReplaceAll(text, n.addr, "<address>")
+	for _, host := range append(n.others, host) {
+		text = strings.ReplaceAll(text, host, "<host>")
+	}
 	for _, r := range replacements {
 		text = r.pattern.ReplaceAllString(text, r.by)
 	}

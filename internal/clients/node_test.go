@@ -22,14 +22,15 @@ const startTimeout = time.Minute
 // node is what the suites talk to.
 type node struct {
 	addr    string
-	restart string // a shell command that kills the node and waits for the next
+	restart string   // a shell command that kills the node and waits for the next
+	others  []string // hosts of its cluster
 }
 
 // theNode is the one HELENUS_CQL names, or an agent built here.
 func theNode(t *testing.T) *node {
 	t.Helper()
 	if addr := os.Getenv("HELENUS_CQL"); addr != "" {
-		return &node{addr, os.Getenv("HELENUS_RESTART")}
+		return &node{addr: addr, restart: os.Getenv("HELENUS_RESTART")}
 	}
 	a := newAgent(t)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -51,7 +52,7 @@ func theNode(t *testing.T) *node {
 		served <- err
 		t.FailNow()
 	}
-	return &node{fmt.Sprintf("127.0.0.1:%d", a.cql), a.restart()}
+	return &node{addr: fmt.Sprintf("127.0.0.1:%d", a.cql), restart: a.restart()}
 }
 
 // agent is a helenus-agent with a folder of its own.

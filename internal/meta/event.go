@@ -2,6 +2,7 @@ package meta
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 
 	"helenus/internal/cql/schema"
@@ -18,28 +19,39 @@ type Event struct {
 
 // Diff lists what happened between two schemas, in the same order on every
 // node: keyspaces by name; within one what was dropped first, then types, then
-// tables. A keyspace that is new or gone is one event.
-func Diff(old, new *schema.Schema) []Event {
+// tables. Of a keyspace that is new or gone all that is in it is listed, too, as
+// Cassandra does: a driver that is told of a keyspace asks for that one alone.
+func Diff(old, now *schema.Schema) []Event {
 	var events []Event
-	names := slices.Sorted(maps.Keys(union(old.Keyspaces, new.Keyspaces)))
+	names := slices.Sorted(maps.Keys(union(old.Keyspaces, now.Keyspaces)))
 	for _, name := range names {
-		a, b := old.Keyspaces[name], new.Keyspaces[name]
+		a, b := old.Keyspaces[name], now.Keyspaces[name]
 		switch {
 		case a == b:
 		case a == nil:
 			events = append(events, Event{"CREATED", "KEYSPACE", name, ""})
+			events = append(events, diffIn(name, new(schema.Keyspace), b)...)
 		case b == nil:
+			events = append(events, diffIn(name, a, new(schema.Keyspace))...)
 			events = append(events, Event{"DROPPED", "KEYSPACE", name, ""})
 		default:
 			if a.Replication.Key() != b.Replication.Key() || a.DurableWrites != b.DurableWrites {
 				events = append(events, Event{"UPDATED", "KEYSPACE", name, ""})
 			}
-			tables := diffOf(name, "TABLE", a.Tables, b.Tables, func(x, y *schema.Table) (same, other bool) { return x == y, x.ID != y.ID })
-			kinds := diffOf(name, "TYPE", a.Types, b.Types, func(x, y *types.Type) (same, other bool) { return x.Equal(y), false })
-			events = append(events, inOrder(kinds, tables)...)
+			events = append(events, diffIn(name, a, b)...)
 		}
 	}
 	return events
+}
+
+// diffIn lists what happened to types and tables of a keyspace.
+func diffIn(name string, a, b *schema.Keyspace) []Event {
+	tables := diffOf(name, "TABLE", a.Tables, b.Tables, func(x, y *schema.Table) (same, other bool) {
+		// A statement that changes nothing makes another value of the same content.
+		return x == y || reflect.DeepEqual(x, y), x.ID != y.ID
+	})
+	kinds := diffOf(name, "TYPE", a.Types, b.Types, func(x, y *types.Type) (same, other bool) { return x.Equal(y), false })
+	return inOrder(kinds, tables)
 }
 
 func union[V any](a, b map[string]V) map[string]bool {

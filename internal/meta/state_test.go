@@ -38,6 +38,8 @@ func TestDiff(t *testing.T) {
 		{DropKeyspace{"k2", false}, "DROPPED KEYSPACE k2."},
 		{AddColumns{"ks", "t", false, false, []ColumnDef{{Name: "n", Type: text}}}, "UPDATED TABLE ks.t"},
 		{AddField{"ks", "u", false, false, ColumnDef{Name: "g", Type: text}}, "UPDATED TYPE ks.u UPDATED TABLE ks.t"},
+		{AlterTableOptions{"ks", "t", false, []Property{{Name: "comment", Text: "other"}}}, "UPDATED TABLE ks.t"},
+		{AlterTableOptions{"ks", "t", false, []Property{{Name: "comment", Text: "other"}}}, ""}, // as it was
 		{CreateType{"ks", "u2", false, []ColumnDef{{Name: "g", Type: text}}}, "CREATED TYPE ks.u2"},
 		{DropTable{"ks", "t", false}, "DROPPED TABLE ks.t"},
 		{DropType{"ks", "u", false}, "DROPPED TYPE ks.u"},
@@ -59,6 +61,18 @@ func TestDiff(t *testing.T) {
 		ID: [16]byte{77}, PartitionKey: []string{"k"}, Columns: []ColumnDef{{Name: "k", Type: text}}})
 	if got := Diff(old.Schema, again.Schema); len(got) != 2 || got[0].Change != "DROPPED" || got[1].Change != "CREATED" {
 		t.Errorf("dropped and made again: %v", got)
+	}
+	gone := must(t, old, DropKeyspace{"ks", false})
+	for _, c := range []struct {
+		from, to *State
+		want     string
+	}{
+		{old, gone, "[{DROPPED TABLE ks t} {DROPPED TYPE ks u} {DROPPED KEYSPACE ks }]"},
+		{gone, old, "[{CREATED KEYSPACE ks } {CREATED TYPE ks u} {CREATED TABLE ks t}]"},
+	} {
+		if got := fmt.Sprint(Diff(c.from.Schema, c.to.Schema)); got != c.want {
+			t.Errorf("a whole keyspace: %s, want %s", got, c.want)
+		}
 	}
 	want := "DROPPED TABLE ks.t DROPPED TYPE ks.u CREATED TYPE ks.u2"
 	var got []string
