@@ -213,7 +213,11 @@ func (c *threeNodes) peers(t *testing.T) {
 func (c *threeNodes) cqlsh(t *testing.T) {
 	n := &node{addr: fmt.Sprintf("%s:%d", c.members[1].native, c.cql), others: strings.Fields(c.natives(3))}
 	n.stories(t, c.program, "cqlsh/ring")
-	c.ears.want(t, "CREATED KEYSPACE clients_ring", "CREATED TABLE clients_ring.t", "DROPPED TABLE clients_ring.t", "DROPPED KEYSPACE clients_ring")
+	var told []string
+	for _, keyspace := range []string{"clients_ring", "clients_trace"} { // one of each story
+		told = append(told, "CREATED KEYSPACE "+keyspace, "CREATED TABLE "+keyspace+".t", "DROPPED TABLE "+keyspace+".t", "DROPPED KEYSPACE "+keyspace)
+	}
+	c.ears.want(t, told...)
 }
 
 // contact gives each driver one contact point; what follows happens to these
