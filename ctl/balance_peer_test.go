@@ -325,7 +325,11 @@ func TestCassandraBalanced(t *testing.T) {
 	for _, node := range c.nodes {
 		node.Nodetool(t, "refreshsizeestimates")
 	}
-	if code, out, errs := c.ctl(t, "plan", "--check", "--tolerance", "5%"); code != 0 {
+	tolerance := "5%"
+	if n > 3 {
+		tolerance = "10%" // the smaller the ranges, the rougher are the nodes' estimates of them
+	}
+	if code, out, errs := c.ctl(t, "plan", "--check", "--tolerance", tolerance); code != 0 {
 		t.Errorf("check of the balanced ring: code %d, %s\n%s", code, errs, out)
 	}
 	shares := ownership(t, c.ring(t, "ks"))
