@@ -46,7 +46,7 @@ func (p *problem) anneal(acts []act) (out []act) {
 	for i, x := range acts {
 		slots[a.to[i]] = x.came[0]
 	}
-	a.run(len(p.held))
+	a.run(len(p.held), annealTriesMax*len(acts)/len(p.m.ring.Nodes))
 	for _, i := range a.order {
 		x := acts[i]
 		x.came = []Position{slots[a.to[i]]}
@@ -86,12 +86,13 @@ func (p *problem) newAnnealer(acts []act) *annealer {
 	return a
 }
 
-func (a *annealer) run(nodes int) {
+// run tries at most so often, so that many circles take no longer than one.
+func (a *annealer) run(nodes, most int) {
 	sum := 0.0
 	for _, w := range a.weight {
 		sum += w
 	}
-	tries := min(annealTries*len(a.order), annealTriesMax)
+	tries := max(1, min(annealTries*len(a.order), most))
 	hot, cold := annealHot*sum/float64(nodes), annealCold*sum/float64(nodes)
 	heat, cool := hot, math.Pow(cold/hot, 1/float64(tries))
 	for range tries {

@@ -47,7 +47,7 @@ func TestAnneal(t *testing.T) {
 		if diff := sum()/before - 1; diff > 1e-6 || diff < -1e-6 {
 			t.Errorf("seed %d: %.0f bytes, not %.0f", seed, sum(), before)
 		}
-		a.run(len(p.held))
+		a.run(len(p.held), annealTriesMax*len(acts)/len(p.m.ring.Nodes))
 		ordered := p.anneal(acts)
 		if diff := sum()/total(ordered) - 1; diff > 1e-6 || diff < -1e-6 {
 			t.Errorf("seed %d: after it %.0f bytes, not %.0f", seed, sum(), total(ordered))
