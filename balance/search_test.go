@@ -165,14 +165,14 @@ func TestPlanAgainstWalk(t *testing.T) {
 	logKinds(t, kinds)
 }
 
-// TestCheapestEnd does so where datacenters have ends of their own, too many
-// together, and bytes come before moves.
-func TestCheapestEnd(t *testing.T) {
+// TestManyEnds does so where datacenters have ends of their own, too many
+// together: bytes come before moves, or after them (444).
+func TestManyEnds(t *testing.T) {
 	kinds := map[string]int{}
-	for _, seed := range []int{862, 1195, 1378} {
+	for _, seed := range []int{444, 862, 1195, 1378} {
 		walkSeed(t, seed, kinds)
 	}
-	if kinds["rack 7 exhaustive"] != 1 {
+	if kinds["rack 7 exhaustive"] != 1 || kinds["rack 6 exhaustive"] != 1 {
 		t.Error(kinds)
 	}
 }

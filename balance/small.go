@@ -256,7 +256,8 @@ func (s *small) shapes(lists [][]shape) (out []shape, ok bool) {
 		return nil, false
 	}
 	for most := sum(s.fewest) + smallDetours; ; most++ { // those with more moves are no better
-		if out, ok = out[:0], s.put(lists, shape{}, most, limit, &out); !ok {
+		out = out[:0]
+		if !s.put(lists, shape{}, most, limit, &out) {
 			return nil, false
 		}
 		if !s.racksFirst() || most > len(s.node) || slices.ContainsFunc(out, func(x shape) bool { return x.score == 0 }) {
