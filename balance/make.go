@@ -75,7 +75,35 @@ func newWork(r *Ring, g Goal) (*work, error) {
 	if len(w.circles) == 0 {
 		return nil, &Impossible{"nobody is left in the ring"}
 	}
+	if err := w.leavable(alive); err != nil {
+		return nil, err
+	}
 	return w, nil
+}
+
+// leavable tells whether those who stay can hold all replicas of those who leave.
+func (w *work) leavable(alive func(int) bool) error {
+	m := w.m
+	for _, p := range m.places {
+		leave, left := false, 0
+		for v := range m.ring.Nodes {
+			if !m.inDomain(v, p.domain) {
+				continue
+			}
+			leave = leave || w.leaving[v]
+			if alive(v) {
+				left++
+			}
+		}
+		if leave && left < p.factor {
+			where := "the cluster"
+			if p.domain != everywhere {
+				where = "datacenter " + m.dcs[p.domain]
+			}
+			return &Impossible{fmt.Sprintf("RF above nodes: %d would be left in %s, and keyspace %s has %d replicas there", left, where, p.spaces[0].name, p.factor)}
+		}
+	}
+	return nil
 }
 
 // ready refuses a ring in which something is under way already.

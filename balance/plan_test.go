@@ -193,6 +193,10 @@ func TestBadInput(t *testing.T) {
 	if _, err := MakePlan(r, Goal{}); err == nil || !strings.Contains(err.Error(), "c is down") {
 		t.Errorf("a node down: %v", err)
 	}
+	r = parse(t, `{"circumference":300,"nodes":[{"id":"a","dc":"x","tokens":[0]},{"id":"b","dc":"x","tokens":[9]}],"keyspaces":[{"name":"k","strategy":"NetworkTopologyStrategy","dcs":{"x":2}}]}`)
+	if _, err := MakePlan(r, Goal{Leave: []string{"a"}}); err == nil || !strings.Contains(err.Error(), "RF above nodes: 1 would be left in datacenter x, and keyspace k has 2 replicas there") {
+		t.Errorf("too few would be left: %v", err)
+	}
 }
 
 func TestWarnings(t *testing.T) {

@@ -84,6 +84,15 @@ func (p *problem) polish(acts []act) (out []act, saved float64) {
 	for _, i := range q.order {
 		out = append(out, q.acts[i])
 	}
+	if other := p.anneal(out); other != nil {
+		q.acts = other
+		for i := range other {
+			q.order[i] = i
+		}
+		if sum, ok := q.total(); ok && sum < now-q.least {
+			return other, first - sum
+		}
+	}
 	return out, first - now
 }
 

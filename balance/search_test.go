@@ -3,9 +3,11 @@ package balance
 import (
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"math/big"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,27 +113,35 @@ func mix(rnd *rand.Rand, r *Ring) {
 	}
 }
 
-// TestPlanAgainstWalk compares plans of up to seven nodes with the plain solver.
-func TestPlanAgainstWalk(t *testing.T) {
-	kinds := map[string]int{}
-	most := count(t, "BALANCE_WALK_NODES", 7)
-	for seed := range count(t, "BALANCE_WALK", 40) {
-		seed += count(t, "BALANCE_WALK_FROM", 0)
-		r, g := randomCase(rand.New(rand.NewPCG(uint64(seed), 2)), most)
-		compareWalk(t, seed, r, g, kinds)
-	}
-	for _, k := range slices.Sorted(maps.Keys(kinds)) {
-		t.Log(kinds[k], k)
-	}
+// walked is what the plain solver found for a seed's ring: a line of
+// testdata/walk.txt.
+type walked struct {
+	walkResult
+	ok  bool
+	sum uint32 // of ring and goal
 }
 
-// beside tells that circles want the same tokens, and the plan gives way.
-func beside(p *Plan) bool {
-	return strings.Contains(strings.Join(p.Warnings, " "), "tokens beside")
+func (w walked) String() string {
+	return fmt.Sprintf("%08x %v %d %d %d", w.sum, w.ok, w.moves, w.bytes, w.score)
 }
 
-func compareWalk(t *testing.T, seed int, r *Ring, g Goal, kinds map[string]int) {
+// walkCase is a seed's ring and goal, and both as text.
+func walkCase(t *testing.T, seed int) (r *Ring, g Goal, text string) {
 	t.Helper()
+	r, g = randomCase(rand.New(rand.NewPCG(uint64(seed), 2)), 7)
+	ring, _ := json.Marshal(r)
+	goal, err := json.Marshal(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, g, string(ring) + "\n" + string(goal)
+}
+
+// walkSeed has the plain solver solve a seed's ring, and compares. With -v its
+// answer stands in the log as in testdata/walk.txt.
+func walkSeed(t *testing.T, seed int, kinds map[string]int) {
+	t.Helper()
+	r, g, text := walkCase(t, seed)
 	goal, err := g.normal()
 	if err != nil {
 		t.Fatal(err)
@@ -140,28 +150,90 @@ func compareWalk(t *testing.T, seed int, r *Ring, g Goal, kinds map[string]int) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	best, ok := newWalker(slowOf(t, members), goal).best()
-	text, _ := json.Marshal(r)
-	gtext, _ := json.Marshal(goal)
+	want := walked{sum: crc32.ChecksumIEEE([]byte(text))}
+	want.walkResult, want.ok = newWalker(slowOf(t, members), goal).best()
+	t.Log("walked", seed, want)
+	compareWalk(t, seed, want, kinds)
+}
+
+// TestPlanAgainstWalk compares plans of up to seven nodes with the plain solver.
+func TestPlanAgainstWalk(t *testing.T) {
+	kinds := map[string]int{}
+	for seed := range count(t, "BALANCE_WALK", 20) {
+		walkSeed(t, seed+count(t, "BALANCE_WALK_FROM", 0), kinds)
+	}
+	logKinds(t, kinds)
+}
+
+// TestManyEnds does so where datacenters have ends of their own, too many
+// together: bytes come before moves, or after them (444).
+func TestManyEnds(t *testing.T) {
+	kinds := map[string]int{}
+	for _, seed := range []int{444, 862, 1195, 1378} {
+		walkSeed(t, seed, kinds)
+	}
+	if kinds["rack 7 exhaustive"] != 1 || kinds["rack 6 exhaustive"] != 1 {
+		t.Error(kinds)
+	}
+}
+
+func logKinds(t *testing.T, kinds map[string]int) {
+	t.Helper()
+	for _, k := range slices.Sorted(maps.Keys(kinds)) {
+		t.Log(kinds[k], k)
+	}
+}
+
+// TestPlanAgainstWalked compares plans with what the plain solver found before:
+// it takes hours for all these rings, plans take seconds.
+func TestPlanAgainstWalked(t *testing.T) {
+	text, err := os.ReadFile("testdata/walk.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	kinds := map[string]int{}
+	for _, line := range lines[:min(len(lines), count(t, "BALANCE_WALKED", 150))] {
+		var seed int
+		var want walked
+		if _, err := fmt.Sscanf(line, "%d %x %t %d %d %d", &seed, &want.sum, &want.ok, &want.moves, &want.bytes, &want.score); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		compareWalk(t, seed, want, kinds)
+	}
+	logKinds(t, kinds)
+}
+
+// beside tells that circles want the same tokens, and the plan gives way.
+func beside(p *Plan) bool {
+	return strings.Contains(strings.Join(p.Warnings, " "), "tokens beside")
+}
+
+func compareWalk(t *testing.T, seed int, want walked, kinds map[string]int) {
+	t.Helper()
+	r, g, text := walkCase(t, seed)
+	if sum := crc32.ChecksumIEEE([]byte(text)); sum != want.sum {
+		t.Fatalf("seed %d makes another ring than it did: %08x, not %08x", seed, sum, want.sum)
+	}
 	p, err := MakePlan(r, g)
-	what := fmt.Sprintf("%s %d", goal.Mode, len(members.Nodes))
+	what := fmt.Sprintf("%s %d", g.Mode, len(r.Nodes)+len(g.Join))
 	switch {
-	case err != nil && ok:
-		t.Errorf("seed %d: no plan (%v), there is one: %+v\n%s\n%s", seed, err, best, text, gtext)
+	case err != nil && want.ok:
+		t.Errorf("seed %d: no plan (%v), there is one: %+v\n%s", seed, err, want.walkResult, text)
 		return
 	case err != nil:
 		kinds[what+" impossible"]++
 		return
-	case beside(p) && (!ok || p.Summary.Moves < best.moves):
+	case beside(p) && (!want.ok || p.Summary.Moves < want.moves):
 		kinds[what+" a token beside"]++ // rather than more moves, or none
 		return
 	}
 	got := walkResult{p.Summary.Moves, int(p.Summary.Bytes.Float()), p.Summary.RackScore}
-	if goal.Racks == RacksIgnore {
+	if g.Racks == RacksIgnore {
 		got.score = 0
 	}
-	if !ok || got != best {
-		t.Errorf("seed %d: plan %+v (%s), exhaustive %+v %v\n%s\n%s", seed, got, p.Summary.Proof, best, ok, text, gtext)
+	if !want.ok || got != want.walkResult {
+		t.Errorf("seed %d: plan %+v (%s), exhaustive %+v %v\n%s", seed, got, p.Summary.Proof, want.walkResult, want.ok, text)
 		return
 	}
 	kinds[what+" "+p.Summary.Proof]++

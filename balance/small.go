@@ -132,7 +132,15 @@ func (p *problem) solveSmall() (solution, bool) {
 
 func (s *small) solve() (best outcome, ok bool) {
 	for {
-		shapes, sure := s.shapes()
+		lists, sure := s.rings()
+		if sure && s.walkable() {
+			best = s.cheapest(lists)
+			return best, best.found && s.states <= s.most
+		}
+		var shapes []shape
+		if sure {
+			shapes, sure = s.shapes(lists)
+		}
 		if sure && s.collided && s.thin {
 			s.thin, s.collided = false, false
 			continue
@@ -199,18 +207,26 @@ func (s *small) seat(leave []int) {
 	}
 }
 
-// shapes lists the ends that may be best, by circle put together; ok is false
-// if they are too many.
-func (s *small) shapes() (out []shape, ok bool) {
-	lists := make([][]shape, len(s.probs))
+// rings lists the balanced rings of every circle; ok is false if they are too
+// many, or one has none.
+func (s *small) rings() (lists [][]shape, ok bool) {
+	lists = make([][]shape, len(s.probs))
 	s.fewest = nil
-	product := 1.0
 	for i, p := range s.probs {
 		if lists[i], ok = s.ringsOf(i, p); !ok || len(lists[i]) == 0 {
 			return nil, false
 		}
-		product *= float64(len(lists[i]))
 		s.fewest = append(s.fewest, slices.MinFunc(lists[i], func(a, b shape) int { return a.moves - b.moves }).moves)
+	}
+	return lists, true
+}
+
+// shapes lists the ends that may be best, rings of circles put together; ok is
+// false if they are too many.
+func (s *small) shapes(lists [][]shape) (out []shape, ok bool) {
+	product := 1.0
+	for _, l := range lists {
+		product *= float64(len(l))
 	}
 	limit := smallShapes
 	if s.tiny {
@@ -240,7 +256,8 @@ func (s *small) shapes() (out []shape, ok bool) {
 		return nil, false
 	}
 	for most := sum(s.fewest) + smallDetours; ; most++ { // those with more moves are no better
-		if out, ok = out[:0], s.put(lists, shape{}, most, limit, &out); !ok {
+		out = out[:0]
+		if !s.put(lists, shape{}, most, limit, &out) {
 			return nil, false
 		}
 		if !s.racksFirst() || most > len(s.node) || slices.ContainsFunc(out, func(x shape) bool { return x.score == 0 }) {

@@ -204,6 +204,9 @@ func (g *smallGround) bound() float64 {
 // to the seats of their class so that they lack the least.
 func (g *smallGround) rest(state *smallState, holds []uint64) (sum float64) {
 	for c, seats := range g.seats {
+		if len(seats) == 0 {
+			continue // any end will do
+		}
 		var members, free []int
 		taken := uint64(0)
 		for i := range g.s.node {
@@ -294,26 +297,35 @@ func (g *smallGround) lacks(member, seat int, holds []uint64) (sum float64) {
 }
 
 // search finds the way that streams least, of those the one of fewest moves.
-func (g *smallGround) search(limit float64) outcome {
+func (g *smallGround) search(limit float64) (best outcome) {
+	g.walk(limit, func(n *smallNode) bool {
+		if best.found = g.there(&n.state); best.found {
+			best = outcome{bytes: n.bytes, moves: n.moves, found: true, acts: g.acts(n)}
+		}
+		return best.found
+	})
+	return best
+}
+
+// walk visits states in the order of what they and their rest stream, then of
+// moves, until visit says that it is enough.
+func (g *smallGround) walk(limit float64, visit func(*smallNode) bool) {
 	if len(g.at) > smallPositions-1 && !(g.s.tiny && len(g.at) == smallPositions) {
 		g.s.states = g.s.most + 1 // too large to be sure
-		return outcome{}
+		return
 	}
 	first := &smallNode{state: g.start, holds: make([]uint64, len(g.width)*len(g.s.node))}
 	g.holdings(&g.start, first.holds)
 	first.rest = g.rest(&g.start, first.holds)
 	open := smallHeap{first}
 	best := map[smallKey]*smallNode{g.key(first): first}
-	for len(open) > 0 {
+	for len(open) > 0 && g.s.states <= g.s.most {
 		node := heap.Pop(&open).(*smallNode)
 		if best[g.key(node)] != node {
 			continue
 		}
-		if g.there(&node.state) {
-			return outcome{bytes: node.bytes, moves: node.moves, found: true, acts: g.acts(node)}
-		}
-		if g.s.states > g.s.most {
-			break
+		if visit(node) {
+			return
 		}
 		g.expand(node, func(next *smallNode) {
 			if next.bytes+next.rest > limit*(1+1e-12) {
@@ -328,7 +340,6 @@ func (g *smallGround) search(limit float64) outcome {
 			heap.Push(&open, next)
 		})
 	}
-	return outcome{}
 }
 
 func (g *smallGround) key(n *smallNode) smallKey {

@@ -288,16 +288,18 @@ func (c *cluster) record(t *testing.T, dir string) {
 // printed script, its streams counted by the nodes themselves.
 func TestCassandraBalanced(t *testing.T) {
 	if os.Getenv("HELENUS_PEER") != "1" || !longPeer() {
-		t.Skip("SKIP: moves tokens of three real Cassandras for minutes; HELENUS_PEER=1 HELENUS_PEER_LONG=1 runs it")
+		t.Skip("SKIP: moves tokens of real Cassandras for minutes; HELENUS_PEER=1 HELENUS_PEER_LONG=1 runs it")
 	}
-	c := startCluster(t, []int64{-9000000000000000000, -7000000000000000000, 1000000000000000000}, []string{""})
+	n := peerNodes(t)
+	tokens := []int64{-9000000000000000000, -7000000000000000000, 1000000000000000000, 2000000000000000000, 2500000000000000000, 8000000000000000000}
+	c := startCluster(t, tokens[:n], []string{""})
 	c.query(t, "CREATE KEYSPACE ks WITH replication = {'class': 'NetworkTopologyStrategy', 'datacenter1': 2}")
 	c.query(t, "CREATE TABLE ks.t (k int PRIMARY KEY, v blob) WITH compaction = {'class': 'SizeTieredCompactionStrategy', 'enabled': false}")
 	c.agree(t)
-	c.fill(t, 14000, 8192)
-	for _, n := range c.nodes {
-		n.Nodetool(t, "flush", "ks")
-		n.Nodetool(t, "refreshsizeestimates")
+	c.fill(t, 14000*n/3, 8192)
+	for _, node := range c.nodes {
+		node.Nodetool(t, "flush", "ks")
+		node.Nodetool(t, "refreshsizeestimates")
 	}
 	code, text, errs := c.ctl(t, "plan", "-o", "json")
 	var p balance.Plan
@@ -320,15 +322,19 @@ func TestCassandraBalanced(t *testing.T) {
 	if math.Abs(streamed/predicted-1) > 0.10 {
 		t.Errorf("streamed %.0f bytes, predicted %.0f", streamed, predicted)
 	}
-	for _, n := range c.nodes {
-		n.Nodetool(t, "refreshsizeestimates")
+	for _, node := range c.nodes {
+		node.Nodetool(t, "refreshsizeestimates")
 	}
-	if code, out, errs := c.ctl(t, "plan", "--check", "--tolerance", "5%"); code != 0 {
+	tolerance := "5%"
+	if n > 3 {
+		tolerance = "10%" // the smaller the ranges, the rougher are the nodes' estimates of them
+	}
+	if code, out, errs := c.ctl(t, "plan", "--check", "--tolerance", tolerance); code != 0 {
 		t.Errorf("check of the balanced ring: code %d, %s\n%s", code, errs, out)
 	}
 	shares := ownership(t, c.ring(t, "ks"))
 	for id, s := range shares {
-		if math.Abs(s.Effective-2.0/3) > 0.03 {
+		if math.Abs(s.Effective-2/float64(n)) > 0.03 {
 			t.Errorf("%s holds %.3f", id, s.Effective)
 		}
 	}

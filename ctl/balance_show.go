@@ -256,9 +256,13 @@ func times(load float64) string {
 
 func (b *balancing) ownershipTable(w io.Writer, v *picture.View, own balance.Ownership) {
 	ascii := b.style().ASCII
-	header := []string{"#", "node", "rack", "owns", "of ideal", ""}
+	ideal := "of ideal"
+	if v.Arcs {
+		ideal = "arc of ideal"
+	}
+	header := []string{"#", "node", "rack", "stores", ideal, ""}
 	if v.Plan {
-		header = []string{"#", "node", "rack", "owns now", "of ideal", "", "after", "of ideal", ""}
+		header = []string{"#", "node", "rack", "stores now", ideal, "", "after", ideal, ""}
 	}
 	share := func(shares map[string]balance.Share, id string) string {
 		if s, ok := shares[id]; ok {

@@ -20,6 +20,7 @@ type View struct {
 	DCs    []DC
 	Plan   bool // there is an after
 	ByRack bool // every rack is a ring of its own
+	Arcs   bool // loads are nodes' arcs, not all that they store
 	Racks  []string
 	Before Spread
 	After  Spread
@@ -66,7 +67,7 @@ type Chord struct {
 // New looks at a ring, and at a plan for it unless that is nil. Ownership is
 // the plan's, or what Verify says of the ring, by a mode.
 func New(r *balance.Ring, p *balance.Plan, own balance.Ownership, mode string, bytes func(balance.Amount) string) *View {
-	v := &View{Plan: p != nil, ByRack: mode == balance.ModeRack, Before: spread(own.Stats.Before), After: spread(own.Stats.After)}
+	v := &View{Plan: p != nil, ByRack: mode == balance.ModeRack, Arcs: mode != balance.ModeReplicated, Before: spread(own.Stats.Before), After: spread(own.Stats.After)}
 	b := builder{v: v, ring: r, own: own, bytes: bytes}
 	b.nodes(p)
 	b.group()

@@ -34,7 +34,6 @@ const svgStyle = `<style>
 .b{fill:#24292f}.bt{fill:#ffffff;font-weight:700;font-size:11px}.m{stroke:#24292f;fill:none;stroke-width:1.8}.f{stroke-width:0.7;stroke-opacity:0.55}.mh{fill:#24292f}.a{stroke:#ffffff;stroke-width:1}
 @media (prefers-color-scheme:dark){.bg{fill:#0f1419}.t{fill:#d7dde4}.s{fill:#9aa4af}.b{fill:#d7dde4}.bt{fill:#0f1419}.m{stroke:#d7dde4}.mh{fill:#d7dde4}.a{stroke:#0f1419}.v{fill:#0f1419}}
 </style>
-<defs><marker id="head" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="7" markerHeight="7" orient="auto"><path class="mh" d="M0 0 10 5 0 10z"/></marker></defs>
 `
 
 // drawing collects SVG.
@@ -97,19 +96,21 @@ func (v *View) SVG(title string) string {
 // band draws an arc of a ring with a tooltip.
 func (w *drawing) band(radius, thick float64, a arc, class, fill, title string) {
 	width := a.width()
-	o, i := radius+thick/2, radius-thick/2
+	outer, inner := radius+thick/2, radius-thick/2
 	if width > 0.9999 { // an arc cannot end where it begins
 		w.put(`<circle cx="%s" cy="%s" r="%s" fill="none" stroke="%s" stroke-width="%s"><title>%s</title></circle>`+"\n",
 			num(center), num(center), num(radius), fill, num(thick), escapes.Replace(title))
 		return
 	}
-	large := 0
-	if width > 0.5 {
-		large = 1
+	// Ends of half a circle, written with one digit, do not tell its middle: an
+	// arc goes in pieces.
+	pieces := int(math.Ceil(width * 4))
+	var there, back strings.Builder
+	for i := range pieces {
+		fmt.Fprintf(&there, " A%s %s 0 0 1 %s", num(outer), num(outer), at(outer, a.left+width*float64(i+1)/float64(pieces)))
+		fmt.Fprintf(&back, " A%s %s 0 0 0 %s", num(inner), num(inner), at(inner, a.left+width*float64(pieces-1-i)/float64(pieces)))
 	}
-	right := a.left + width
-	w.put(`<path%s fill="%s" d="M%s A%s %s 0 %d 1 %s L%s A%s %s 0 %d 0 %sz"><title>%s</title></path>`+"\n", class, fill,
-		at(o, a.left), num(o), num(o), large, at(o, right), at(i, right), num(i), num(i), large, at(i, a.left), escapes.Replace(title))
+	w.put(`<path%s fill="%s" d="M%s%s L%s%sz"><title>%s</title></path>`+"\n", class, fill, at(outer, a.left), &there, at(inner, a.left+width), &back, escapes.Replace(title))
 }
 
 // rings draws a datacenter arc by arc.
@@ -238,6 +239,7 @@ func (w *drawing) moves(d *DC) {
 	const low, high = start + 13, end - 15
 	all, lanes := flights(d)
 	var badges strings.Builder
+	var placed [][2]float64 // numbers
 	for _, f := range all {
 		radius := (low + high) / 2
 		if lanes > 1 {
@@ -264,17 +266,54 @@ func (w *drawing) moves(d *DC) {
 		default:
 			path += fmt.Sprintf(" A%s %s 0 %d %d %s Q%s %s", num(radius), num(radius), large, sweep, at(radius, to-turn), at(radius, to), at(end, to))
 		}
-		class := `class="m" marker-end="url(#head)"`
-		if len(all) > badgesMax {
-			class = `class="m f"`
+		class, few := "m f", len(all) <= badgesMax
+		if few {
+			class = "m"
 		}
-		w.put(`<path %s d="%s"><title>%d. %s</title></path>`+"\n", class, path, f.N, escapes.Replace(f.Title))
-		if len(all) <= badgesMax {
-			x, y := point(center, center, radius, f.from+f.way/2)
-			fmt.Fprintf(&badges, `<circle class="b" cx="%s" cy="%s" r="8.5"/><text class="t bt" x="%s" y="%s" text-anchor="middle">%d</text>`+"\n", num(x), num(y), num(x), num(y+4), f.N)
+		w.put(`<path class="%s" d="%s"><title>%d. %s</title></path>`+"\n", class, path, f.N, escapes.Replace(f.Title))
+		if !few {
+			continue
 		}
+		tip := end
+		if f.leaves {
+			tip = radius + 12
+		}
+		w.head(tip+1, to)
+		spots := [][2]float64{{radius, 0.5}, {radius, 0.35}, {radius, 0.65}, {radius, 0.2}, {radius, 0.8}, {(radius + end) / 2, 1}, {(radius + start) / 2, 0}, {end - 9, 1}}
+		x, y := free(spots, &f, placed)
+		placed = append(placed, [2]float64{x, y})
+		fmt.Fprintf(&badges, `<circle class="b" cx="%s" cy="%s" r="%s"/><text class="t bt" x="%s" y="%s" text-anchor="middle">%d</text>`+"\n", num(x), num(y), num(badgeRadius), num(x), num(y+4), f.N)
 	}
 	w.put("%s", badges.String())
+}
+
+// head is an arrow's, outwards.
+func (w *drawing) head(radius, place float64) {
+	const long, wide = 10.0, 4.5
+	side := math.Atan(wide/(radius-long)) / (2 * math.Pi)
+	w.put(`<path class="mh" d="M%s L%s L%sz"/>`+"\n", at(radius, place), at(radius-long, place-side), at(radius-long, place+side))
+}
+
+const badgeRadius = 8.5
+
+// free is the first of the spots on an arrow, by radius and part of its way, where
+// a number covers none of those there; else the farthest from them.
+func free(spots [][2]float64, f *flight, placed [][2]float64) (x, y float64) {
+	most := -1.0
+	for _, s := range spots {
+		px, py := point(center, center, s[0], f.from+f.way*s[1])
+		nearest := math.Inf(1)
+		for _, p := range placed {
+			nearest = min(nearest, math.Hypot(px-p[0], py-p[1]))
+		}
+		if nearest > 2*badgeRadius+1 {
+			return px, py
+		}
+		if nearest > most {
+			x, y, most = px, py, nearest
+		}
+	}
+	return x, y
 }
 
 // tag is a name beside the ring.

@@ -80,7 +80,7 @@ func (v *View) legend(s Style) string {
 	}
 	line := "racks: " + strings.Join(parts, "  ") + "\n"
 	if v.Plan {
-		line += "inner ring: now, outer ring: after the plan; * has moved; numbers as in the table\n"
+		line += "inner ring: now, outer: after the plan; * has moved; numbers: the table of nodes\n"
 	}
 	return line
 }
@@ -379,8 +379,12 @@ func (v *View) strips(d *DC, s Style) string {
 
 func heatLegend(s Style) string {
 	var parts []string
-	for _, l := range []float64{0.3, 0.6, 0.9, 1, 1.2, 1.5, 1.8} {
-		parts = append(parts, s.paint(heat(l), false, string(bar(l, s.ASCII)))+fmt.Sprintf(" %.1fx", l))
+	last := ""
+	for _, l := range []float64{0.2, 0.4, 0.6, 0.8, 1, 1.2, 1.3, 1.6, 1.8} {
+		if look := s.paint(heat(l), false, string(bar(l, s.ASCII))); look != last {
+			parts = append(parts, look+fmt.Sprintf(" %.1fx", l))
+			last = look
+		}
 	}
 	return "of the ideal share, smallest token to largest: " + strings.Join(parts, "  ") + "\n"
 }
