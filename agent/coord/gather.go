@@ -81,7 +81,7 @@ func (g *gather) prepare(x *reading, full bool) {
 
 // start asks the first replicas.
 func (g *gather) start(timeout, speculateAfter time.Duration) {
-	var buf [8]int
+	var buf [8]*slot
 	g.mu.Lock()
 	g.began = time.Now()
 	g.deadline = g.began.Add(timeout)
@@ -111,8 +111,8 @@ func (g *gather) watchLocked(now time.Time) {
 	g.timer.Reset(g.fireAt.Sub(now))
 }
 
-// askLocked makes the next replica one that is waited for, and gives its number.
-func (g *gather) askLocked(data bool) int {
+// askLocked makes the next replica one that is waited for.
+func (g *gather) askLocked(data bool) *slot {
 	i := len(g.votes)
 	g.votes = append(g.votes, vote{})
 	if i == len(g.slots) {
@@ -121,12 +121,11 @@ func (g *gather) askLocked(data bool) int {
 		g.slots = append(g.slots, s)
 	}
 	g.slots[i].node = g.who.nodes[i]
-	g.putLocked(i, data)
-	return i
+	return g.putLocked(i, data)
 }
 
 // putLocked makes a replica that is not being waited for one that is.
-func (g *gather) putLocked(i int, data bool) {
+func (g *gather) putLocked(i int, data bool) *slot {
 	g.votes[i] = vote{waiting: true, asksData: data}
 	g.calls++
 	s := g.slots[i]
@@ -134,23 +133,23 @@ func (g *gather) putLocked(i int, data bool) {
 		BytesMax: g.bytesMax, Command: g.encoded}
 	s.sent = time.Now()
 	s.call.Verb, s.call.Request, s.call.Timeout = g.verb, &s.request, max(g.deadline.Sub(s.sent), 0)+callSlack
+	return s
 }
 
 // send puts the questions, to this node last: its answer may be found at once,
-// and the others should be at it by then.
-func (g *gather) send(slots []int) {
-	local := -1
-	for _, i := range slots {
-		s := g.slots[i]
+// and the others should be at it by then. An answer to the first may let another
+// goroutine ask further replicas meanwhile.
+func (g *gather) send(slots []*slot) {
+	var local *slot
+	for _, s := range slots {
 		if s.node.HostID == g.c.opts.Self {
-			local = i
+			local = s
 			continue
 		}
 		g.c.opts.Wire.Call(target(s.node), &s.call)
 	}
-	if local >= 0 {
-		s := g.slots[local]
-		g.c.opts.Wire.Call(target(s.node), &s.call)
+	if local != nil {
+		g.c.opts.Wire.Call(target(local.node), &local.call)
 	}
 }
 
@@ -164,7 +163,7 @@ func (s *slot) Answered(call *wire.Call) {
 		}
 		p.Record(s.node.HostID, took)
 	}
-	var buf [8]int
+	var buf [8]*slot
 	g.mu.Lock()
 	g.calls--
 	if g.over {
@@ -212,7 +211,7 @@ func (s *slot) index() int {
 }
 
 // proceedLocked decides how to go on, does it, and unlocks.
-func (g *gather) proceedLocked(send []int) {
+func (g *gather) proceedLocked(send []*slot) {
 	for {
 		v, one := decide(g.votes, g.who.blockFor, g.full)
 		switch v {
@@ -239,14 +238,13 @@ func (g *gather) proceedLocked(send []int) {
 }
 
 // readAllLocked goes on to the second round: data of all that have answered.
-func (g *gather) readAllLocked(send []int) []int {
+func (g *gather) readAllLocked(send []*slot) []*slot {
 	g.full = true
 	g.c.stats.Mismatches.Add(1)
 	g.x.r.Trace.Event("Digest mismatch, reading the data of all replicas asked")
 	for i := range g.votes {
 		if v := &g.votes[i]; v.summed && !v.data && !v.waiting && !v.failed {
-			g.putLocked(i, true)
-			send = append(send, i)
+			send = append(send, g.putLocked(i, true))
 		}
 	}
 	return send
@@ -275,7 +273,7 @@ func (g *gather) hopeless() bool {
 // fire is called when the first replicas have been waited for long enough, and
 // at the deadline.
 func (g *gather) fire() {
-	var buf [8]int
+	var buf [8]*slot
 	g.mu.Lock()
 	now := time.Now()
 	switch {
