@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
@@ -89,14 +90,14 @@ func (r *ring) agreed() bool {
 
 // do runs one actor to its end.
 func (r *ring) do(name string, script func(a *Actor) error) {
-	done := false
+	var done atomic.Bool
 	r.Go(fmt.Sprintf("%s at %v", name, r.Elapsed()), func(a *Actor) {
 		if err := script(a); err != nil {
 			r.Errorf("%s: %v", a.Name, err)
 		}
-		done = true
+		done.Store(true)
 	})
-	if !r.RunUntil(10*time.Minute, func() bool { return done }) && !r.t.Failed() {
+	if !r.RunUntil(10*time.Minute, done.Load) && !r.t.Failed() {
 		r.Errorf("%s has not ended", name)
 	}
 }
