@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,16 +22,16 @@ import (
 func TestOneTableOfThreeCoordinators(t *testing.T) {
 	for _, seed := range seeds(t, 3) {
 		inCluster(t, seed, Layout{Nodes: 3, Racks: 3}, func(r *ring) {
-			done := 0
+			var done atomic.Int64
 			for i, n := range r.nodes {
 				r.Go(fmt.Sprint("creator", i), func(a *Actor) {
 					if err := r.createAndWrite(a, n, i); err != nil {
 						r.Errorf("%s: %v", n.name, err)
 					}
-					done++
+					done.Add(1)
 				})
 			}
-			r.RunUntil(time.Minute, func() bool { return done == len(r.nodes) })
+			r.RunUntil(time.Minute, func() bool { return done.Load() == int64(len(r.nodes)) })
 			for range 2 {
 				ids := map[string]bool{}
 				for _, n := range r.nodes {
@@ -90,8 +91,9 @@ func TestManyChangesOfSchema(t *testing.T) {
 				if dead != nil {
 					r.die(dead)
 				}
-				counts := map[string]int{}
-				done, all := 0, 0
+				var counts changeCounts
+				var ended atomic.Int64
+				all := 0
 				for i := range 2 * len(r.nodes) {
 					n := r.nodes[i%len(r.nodes)]
 					if n == dead {
@@ -99,17 +101,17 @@ func TestManyChangesOfSchema(t *testing.T) {
 					}
 					all++
 					r.Go(fmt.Sprintf("changer %d at %v", i, r.Elapsed()), func(a *Actor) {
-						if err := r.changes(a, n, each, counts); err != nil {
+						if err := r.changes(a, n, each, &counts); err != nil {
 							r.Errorf("%s: %v", n.name, err)
 						}
-						done++
+						ended.Add(1)
 					})
 				}
-				if !r.RunUntil(10*time.Minute, func() bool { return done == all }) && !r.t.Failed() {
-					r.Errorf("%d of %d have not ended", all-done, all)
+				if !r.RunUntil(10*time.Minute, func() bool { return ended.Load() == int64(all) }) && !r.t.Failed() {
+					r.Errorf("%d of %d have not ended", int64(all)-ended.Load(), all)
 				}
-				if counts["done"] < all*each/2 && !r.t.Failed() {
-					r.Errorf("of %d changes: %v", all*each, counts)
+				if done := counts.done.Load(); done < int64(all*each/2) && !r.t.Failed() {
+					r.Errorf("of %d changes %d were done, %d not decided", all*each, done, counts.undecided.Load())
 				}
 				if dead != nil {
 					r.back(dead)
@@ -120,8 +122,14 @@ func TestManyChangesOfSchema(t *testing.T) {
 	}
 }
 
+// changeCounts are how many changes ended which way.
+type changeCounts struct {
+	done      atomic.Int64 // or somebody else was first
+	undecided atomic.Int64
+}
+
 // changes makes changes of any kind of tables that others change, too.
-func (r *ring) changes(a *Actor, n *Node, count int, counts map[string]int) error {
+func (r *ring) changes(a *Actor, n *Node, count int, counts *changeCounts) error {
 	c, err := a.Connect(context.Background(), n)
 	if err != nil {
 		return err
@@ -147,11 +155,11 @@ func (r *ring) changes(a *Actor, n *Node, count int, counts map[string]int) erro
 		var e *helenus.Error
 		switch {
 		case err == nil:
-			counts["done"]++
+			counts.done.Add(1)
 		case errors.As(err, &e) && (e.Code == helenus.CodeInvalid || e.Code == helenus.CodeAlreadyExists):
-			counts["done"]++ // somebody else was first
+			counts.done.Add(1)
 		case errors.As(err, &e) && e.Code == helenus.CodeServer:
-			counts["not decided"]++
+			counts.undecided.Add(1)
 		default:
 			return fmt.Errorf("%s: %w", text, err)
 		}
