@@ -23,7 +23,7 @@ func (s *Store) replay() error {
 	started := s.opts.Now()
 	r := newReplayer(s)
 	stats, err := s.log.Replay(r.record)
-	err = errors.Join(err, r.close())
+	err = errors.Join(err, r.close(err == nil))
 	if err != nil {
 		return fmt.Errorf("store: replay: %w", err)
 	}
@@ -46,6 +46,7 @@ func (s *Store) replay() error {
 		s.opts.Log.Info("replayed the commit log", "log_bytes", stats.Read, "records", stats.Records, "bytes", stats.Bytes, "covered", stats.Covered,
 			"torn_tail", stats.Torn, "took", s.opts.Now().Sub(started))
 	}
+	s.memory.grown()
 	return nil
 }
 
@@ -56,6 +57,7 @@ type replayer struct {
 	s        *Store
 	gone     map[commitlog.TableID]commitlog.Position // tables that there are no more
 	last     *table                                   // of the update before: most are of the same
+	at       commitlog.Position                       // of the last record
 	batchMax int
 	workers  []replayWorker
 	running  sync.WaitGroup
@@ -128,6 +130,7 @@ func newReplayer(s *Store) *replayer {
 
 // record takes one record of the log.
 func (r *replayer) record(rec *commitlog.Record) error {
+	r.at = rec.Pos
 	m := row.ReadMutation(rec.Payload)
 	sent := false
 	for number := 1; ; number++ {
@@ -154,7 +157,7 @@ func (r *replayer) record(rec *commitlog.Record) error {
 		if err := r.wait(); err != nil {
 			return err
 		}
-		return r.s.relieve(rec.Pos)
+		return r.s.relieve(r.at)
 	}
 	return r.failure()
 }
@@ -236,8 +239,10 @@ func (r *replayer) wait() error {
 	return r.failure()
 }
 
-// close applies what is left, and lets it be read.
-func (r *replayer) close() error {
+// close applies what is left, and lets it be read if all went well. What was
+// united to that end takes memory beside its parts until they are written: no
+// client shall wait for that.
+func (r *replayer) close(well bool) error {
 	err := r.wait()
 	for i := range r.workers {
 		if r.workers[i].work != nil {
@@ -245,12 +250,20 @@ func (r *replayer) close() error {
 		}
 	}
 	r.running.Wait()
+	if !well || err != nil {
+		return err
+	}
 	for _, t := range r.s.sortedTables() {
-		if err == nil {
-			err = t.settle()
+		if err := t.settle(); err != nil {
+			return err
+		}
+		if r.s.memory.crowded() {
+			if err := r.s.relieve(r.at); err != nil {
+				return err
+			}
 		}
 	}
-	return err
+	return nil
 }
 
 // settle ends the loading of what is replayed.

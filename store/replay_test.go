@@ -52,3 +52,31 @@ func TestReplayInLittleMemory(t *testing.T) {
 		must(t, s.Close())
 	}
 }
+
+// What settling takes beside what was replayed is written before the store
+// opens: writers would wait for it.
+func TestReplayLeavesRoom(t *testing.T) {
+	const keys, rounds = 1500, 4
+	mem := vfs.NewMem()
+	roomy := func(o *Options) { o.MemtableBytes, o.LogBytesMax = 64<<20, 1<<30 }
+	s, def := openTiny(t, mem, roomy)
+	var all []*writing
+	for i := range keys * rounds {
+		all = append(all, apply(s, mutate(t, []*schema.Table{def}, putText(i%keys, i))))
+	}
+	for _, w := range all {
+		must(t, <-w.done)
+	}
+	needed := s.MemoryBytes()
+	must(t, s.Close())
+	for part := int64(1); part <= 12; part++ {
+		s, def := openTiny(t, mem.Kill(), func(o *Options) { roomy(o); o.MemtableBytes = needed * part / 12 })
+		if s.memory.crowded() {
+			t.Errorf("%d bytes in a limit of %d: writers would have to wait", s.MemoryBytes(), needed*part/12)
+		}
+		if got := values(t, s, def); len(got) != keys {
+			t.Errorf("%d bytes in a limit of %d: %d rows", needed, needed*part/12, len(got))
+		}
+		must(t, s.Close())
+	}
+}
