@@ -83,6 +83,7 @@ type Agent struct {
 	started time.Time
 
 	place      *snitch.Snitch
+	far        far
 	seeds      []helenus.Endpoint
 	gossipKey  []byte    // nil: gossip is not encrypted
 	node       meta.Node // this one as it registers: without host id and tokens

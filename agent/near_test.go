@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,10 +15,12 @@ import (
 	"helenus/internal/token"
 )
 
-// asked is a network that notes whom it is asked for, and reaches nobody.
+// asked is a network that notes whom it is asked for; who is reached does not
+// answer.
 type asked struct {
 	located
-	dials chan string
+	dials   chan string
+	reaches func(address string) bool
 }
 
 func (a *asked) Dial(_ context.Context, address string) (net.Conn, error) {
@@ -25,7 +28,12 @@ func (a *asked) Dial(_ context.Context, address string) (net.Conn, error) {
 	case a.dials <- address:
 	default:
 	}
-	return nil, errors.New("no route to host")
+	if a.reaches == nil || !a.reaches(address) {
+		return nil, errors.New("no route to host")
+	}
+	near, far := net.Pipe()
+	_ = far.Close()
+	return near, nil
 }
 
 // askedPackets notes where packets go.
@@ -43,12 +51,21 @@ func (a *askedPackets) WriteTo(b []byte, to net.Addr) (int, error) {
 // listen, and all others where they broadcast.
 func TestPreferLocal(t *testing.T) {
 	at := func(host string) helenus.Endpoint { return netip.AddrPortFrom(netip.MustParseAddr(host), 7000) }
-	for prefer, want := range map[string][]string{
-		"true":  {"10.0.0.9:7000", "203.0.113.10:7000"},
-		"false": {"203.0.113.9:7000", "203.0.113.10:7000"},
+	anywhere := func(string) bool { return true }
+	notLocal := func(address string) bool { return !strings.HasPrefix(address, "10.") }
+	for _, test := range []struct {
+		name, prefer string
+		reaches      func(string) bool
+		want         []string // dialled
+		packets      []string
+	}{
+		{"preferred", "true", anywhere, []string{"10.0.0.9:7000", "203.0.113.10:7000"}, []string{"10.0.0.9:7000", "203.0.113.10:7000"}},
+		{"not preferred", "false", anywhere, []string{"203.0.113.9:7000", "203.0.113.10:7000"}, []string{"203.0.113.9:7000", "203.0.113.10:7000"}},
+		{"not reached", "true", notLocal, []string{"10.0.0.9:7000", "203.0.113.9:7000", "203.0.113.10:7000"}, []string{"203.0.113.9:7000", "203.0.113.10:7000"}},
 	} {
-		t.Run(prefer, func(t *testing.T) {
-			n := &asked{dials: make(chan string, 100)}
+		t.Run(test.name, func(t *testing.T) {
+			prefer, want := test.prefer, test.want
+			n := &asked{dials: make(chan string, 100), reaches: test.reaches}
 			a := onNet(t, n, &n.located, "dc=dc1\nrack=r1\nprefer_local="+prefer+"\n", map[string]string{"endpoint_snitch": "GossipingPropertyFileSnitch"})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			ended := make(chan error, 1)
@@ -84,7 +101,7 @@ func TestPreferLocal(t *testing.T) {
 				if _, err := packets.WriteTo(nil, net.UDPAddrFromAddrPort(at(host))); err != nil {
 					t.Fatal(err)
 				}
-				if to := <-sent; to != want[i] {
+				if to := <-sent; to != test.packets[i] {
 					t.Errorf("a packet to %s goes to %s", host, to)
 				}
 			}
