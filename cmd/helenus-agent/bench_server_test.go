@@ -167,7 +167,11 @@ func newHelenus(t *testing.T, name, more string, starts int) *server {
 
 // node is the agent as a part of a server.
 func (p *process) node() serverNode {
-	return serverNode{address: net.JoinHostPort(p.host, strconv.Itoa(p.cql)), peers: p.peers, dir: p.dir, pid: func() int { return p.cmd.Process.Pid }}
+	n := serverNode{address: net.JoinHostPort(p.host, strconv.Itoa(p.cql)), dir: p.dir, pid: func() int { return p.cmd.Process.Pid }}
+	if p.messages != 0 {
+		n.peers = p.storage()
+	}
+	return n
 }
 
 // startTimed runs the agent and looks every millisecond whether it serves.

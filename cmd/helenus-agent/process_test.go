@@ -27,7 +27,6 @@ type process struct {
 	host   string
 	admin  int
 	cql    int
-	peers  string // where other nodes reach it; "": there are none
 	cmd    *exec.Cmd
 	log    *lockedBuffer
 
