@@ -265,16 +265,28 @@ func (c *threeNodes) works(t *testing.T) {
 
 // kill ends a node that cannot say so, and starts it when all have found out.
 func (c *threeNodes) kill(t *testing.T) {
-	m := c.members[2]
+	c.dies(t, c.members[2])
+	c.returns(t, c.members[2], c.python)
+}
+
+// dies ends a node that cannot say so; drivers go on and find out.
+func (c *threeNodes) dies(t *testing.T, m *member) {
+	t.Helper()
 	m.kill()
 	c.ears.shut(m)
 	c.works(t)
-	c.ears.want(t, "DOWN 3")
+	c.ears.want(t, fmt.Sprint("DOWN ", m.number))
 	c.knows(t, c.drivers...)
+}
+
+// returns starts a node of which all have heard that it is down; these drivers
+// know when it is back.
+func (c *threeNodes) returns(t *testing.T, m *member, drivers ...*shell) {
+	t.Helper()
 	c.start(m)
-	c.ears.want(t, "UP 3")
+	c.ears.want(t, fmt.Sprint("UP ", m.number))
 	c.ears.open(m)
-	c.knows(t, c.python)
+	c.knows(t, drivers...)
 }
 
 // quickRestart kills a node and starts it before anybody has found out.
@@ -297,10 +309,7 @@ func (c *threeNodes) stop(t *testing.T) {
 	c.ears.want(t, "DOWN 2")
 	c.knows(t, c.python)
 	c.works(t)
-	c.start(m)
-	c.ears.want(t, "UP 2")
-	c.ears.open(m)
-	c.knows(t, c.drivers...)
+	c.returns(t, m, c.drivers...)
 }
 
 // fourth lets a node join, which drivers reach by another address than nodes do:
@@ -330,16 +339,8 @@ func (c *threeNodes) fourth(t *testing.T) {
 
 // contactDies ends the node by which drivers came, and hear events.
 func (c *threeNodes) contactDies(t *testing.T) {
-	m := c.members[0]
-	m.kill()
-	c.ears.shut(m)
-	c.works(t)
-	c.ears.want(t, "DOWN 1")
-	c.knows(t, c.drivers...)
-	c.start(m)
-	c.ears.want(t, "UP 1")
-	c.ears.open(m)
-	c.knows(t, c.drivers...)
+	c.dies(t, c.members[0])
+	c.returns(t, c.members[0], c.drivers...)
 	c.works(t)
 }
 
