@@ -47,6 +47,7 @@ func (t *Table) check() error {
 	if t.Window == 0 {
 		t.Window = windowDefault
 	}
+	t.Window = min(t.Window, t.Partitions) // more changes nothing, and must not run over
 	return nil
 }
 

@@ -37,7 +37,11 @@ func TestSchedule(t *testing.T) {
 // TestSequence: every row of a population comes once, then again.
 func TestSequence(t *testing.T) {
 	for _, table := range []Table{{Partitions: 17, Rows: 1}, {Partitions: 17, Rows: 5, Window: 4}, {Partitions: 3, Rows: 7, Window: 1000},
-		{Partitions: 8, Rows: 2, Window: 4}} {
+		{Partitions: 8, Rows: 2, Window: 4}, {Partitions: 8, Rows: 2, Window: math.MaxInt64}} {
+		table.Keyspace, table.Name, table.Columns, table.ColumnBytes = "k", "t", 1, 1
+		if err := table.check(); err != nil {
+			t.Fatal(err)
+		}
 		seen := map[[2]uint64]int{}
 		for n := range 2 * table.rowCount() {
 			p, r := table.sequence(n)

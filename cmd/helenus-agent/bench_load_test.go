@@ -237,7 +237,7 @@ func (b *bench) measure(l benchLoad) {
 		for _, s := range b.serversOf(l) {
 			cells := rounds[s]
 			slices.SortFunc(cells, func(a, b cell) int { return int(a.cpuPerOp - b.cpuPerOp) })
-			b.cells = append(b.cells, cells[len(cells)/2])
+			b.cells = append(b.cells, cells[(len(cells)-1)/2]) // of two the better one, for each server
 		}
 	}
 	b.t.Logf("%s: done", l.title)
@@ -314,7 +314,7 @@ func (b *bench) fill() {
 const (
 	warmMin       = time.Second // of a part, when the time is up
 	warmRoundsMax = 40
-	warmPatience  = 2 // rounds without a better one
+	warmPatience  = 6 // rounds without a better one: the Java compiler goes on in steps
 )
 
 // warming is a part of each round of warming: a share of the round's operations.

@@ -188,15 +188,15 @@ func (b *bench) saturation(w *strings.Builder, l benchLoad) {
 
 // paced is the table of a load at its rates.
 func (b *bench) paced(w *strings.Builder, l benchLoad) {
-	head := fmt.Sprintf("\n#### %s, at fixed rates (%s)\n\n| rate | server | CPU an operation, µs | p50, ms | p99 | p99.9 | max | began over %s late | never began |\n"+
-		"|---|---|---|---|---|---|---|---|---|\n", l.title, l.name, stress.LateAfter)
+	head := fmt.Sprintf("\n#### %s, at fixed rates (%s)\n\n| rate | server | CPU an operation, µs | p50, ms | p99 | p99.9 | max | p99.9 from sending | began late by, p99.9 | over %s late | never began |\n"+
+		"|---|---|---|---|---|---|---|---|---|---|---|\n", l.title, l.name, stress.LateAfter)
 	for _, c := range b.cells {
 		if c.load != l.name || c.rate == 0 {
 			continue
 		}
 		s := c.result.Schedule
-		fmt.Fprintf(w, "%s| %d/s | %s | %.1f%s | %s | %.2f %% | %d |\n", head, c.rate, c.server, float64(c.cpuPerOp.Nanoseconds())/1e3, failures(c.result),
-			latencies(c.result.Latency), 100*float64(s.Late)/float64(max(1, s.Due)), s.NotStarted)
+		fmt.Fprintf(w, "%s| %d/s | %s | %.1f%s | %s | %.2f | %.2f | %.2f %% | %d |\n", head, c.rate, c.server, float64(c.cpuPerOp.Nanoseconds())/1e3, failures(c.result),
+			latencies(c.result.Latency), s.Service.P999/1e3, s.Lateness.P999/1e3, 100*float64(s.Late)/float64(max(1, s.Due)), s.NotStarted)
 		head = ""
 	}
 }
@@ -213,7 +213,8 @@ func failures(r *stress.Result) string {
 func TestBenchReport(t *testing.T) {
 	b := &bench{t: t, size: sizes(), plan: nodePlan(sizes()), servers: []*server{{name: "Cassandra periodic", notes: []string{"a note"}}, {name: "Helenus periodic"}}}
 	at := func(rate float64, p99 float64) *stress.Result {
-		return &stress.Result{Operations: 10, Rate: rate, Latency: stress.Latency{P99: p99, P999: 2 * p99}, Schedule: &stress.ScheduleResult{Due: 200, Late: 3, NotStarted: 7}}
+		return &stress.Result{Operations: 10, Rate: rate, Latency: stress.Latency{P99: p99, P999: 2 * p99}, Schedule: &stress.ScheduleResult{Due: 200, Late: 3, NotStarted: 7,
+			Service: stress.Latency{P999: 1500}, Lateness: stress.Latency{P999: 250}}}
 	}
 	for _, c := range []struct {
 		server string
@@ -229,7 +230,7 @@ func TestBenchReport(t *testing.T) {
 		"| insert | 1 x 1 | 4.00 | - | - | 2.50 | - | - |\n",
 		"| insert | 2000/s | 0.25 | - | - | 0.25 | - | - |\n",
 		"| 1 x 1 | Helenus periodic | 10.0 | 2500 | 0.00 | 1.00 | 2.00 | 0.00 | 0.0 | 0 |\n",
-		"| 2000/s | Cassandra periodic | 40.0 | 0.00 | 4.00 | 8.00 | 0.00 | 1.50 % | 7 |\n",
+		"| 2000/s | Cassandra periodic | 40.0 | 0.00 | 4.00 | 8.00 | 0.00 | 1.50 | 0.25 | 1.50 % | 7 |\n",
 		"| Cassandra periodic | a note |\n",
 	)
 	b.size, b.cells = ringSizes(), nil
