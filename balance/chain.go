@@ -65,6 +65,33 @@ func (p *problem) chains(limit int) []rotation {
 	return distinct(out)
 }
 
+// nearest is, for tokens all around, the largest set that may stay with each:
+// first the tokens whose even ring the others are nearest to, at most limit.
+// Every token's distance from its place in an even ring is measured, and the
+// median of those distances is the turn from which they are least in sum.
+func (p *problem) nearest(limit int) []rotation {
+	if len(p.held) == 0 {
+		return nil
+	}
+	if p.freeTargets() && p.slots() > sizeHuge {
+		limit = min(limit, hugeStarts)
+	}
+	y := make([]Position, len(p.held))
+	off, order := make([]float64, len(y)), make([]int, len(y))
+	step := p.axis.size.float() / float64(len(y))
+	for i, h := range p.held {
+		y[i] = p.axis.of(h)
+		off[i], order[i] = y[i].float()-float64(step*float64(i)), i
+	}
+	median := slices.Sorted(slices.Values(off))[len(off)/2]
+	slices.SortStableFunc(order, func(a, b int) int {
+		return compareFloat(abs(off[a]-median), abs(off[b]-median))
+	})
+	out := make([]rotation, min(len(order), limit))
+	p.each(len(out), func(i int) { out[i] = rotation{p.chainFrom(y, order[i], nil)} })
+	return distinct(out)
+}
+
 // batchStarts is how many starts are tried before the bound is looked at again.
 const batchStarts = 32
 

@@ -141,6 +141,11 @@ func (g *Goal) normalObjective() error {
 	return nil
 }
 
+// movesFirst tells that moves come before bytes.
+func (g *Goal) movesFirst() bool {
+	return slices.Index(g.Objective, ByMoves) < slices.Index(g.Objective, ByBytes)
+}
+
 // member returns the ring a goal speaks of: r with the nodes that join (still
 // without tokens) and the goal's weights.
 func (g *Goal) member(r *Ring) (*Ring, error) {

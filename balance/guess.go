@@ -72,7 +72,7 @@ func (p *problem) guesses(s *small) (out []shape, complete bool) {
 	return out, complete
 }
 
-// likelyRings are the rings that keep the most tokens, if all arcs are alike.
+// likelyRings are the rings to look at, if all arcs are alike.
 func (p *problem) likelyRings() (out [][]Position, complete bool) {
 	if !p.even {
 		return nil, false
@@ -81,7 +81,7 @@ func (p *problem) likelyRings() (out [][]Position, complete bool) {
 		out, complete = p.interleaved(g)
 		return out, complete && len(p.leave) == 0
 	}
-	for _, r := range p.chains(rotationsMax) {
+	for _, r := range p.rotations(rotationsMax) {
 		at, _ := p.ring(r)
 		slices.SortFunc(at, Position.cmp)
 		out = append(out, at)

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"math"
 	"slices"
 )
 
@@ -18,7 +19,7 @@ type target struct {
 // solveLarge looks at the most promising rings, matches movers to slots by what
 // they need not stream, orders the moves, and proves a bound.
 func (p *problem) solveLarge() solution {
-	rotations := p.chains(p.rotationsLimit())
+	rotations := p.rotations(p.rotationsLimit())
 	var targets []target
 	for _, r := range rotations {
 		at, kept := p.ring(r)
@@ -51,24 +52,48 @@ func (p *problem) solveLarge() solution {
 			best = found[i]
 		}
 	}
-	s := solution{outcome: best, steps: best.acts, proof: ProofHeuristic, bound: targets[0].net}
-	s.bound0 = !p.slotsDecide() || !p.exact
-	switch {
-	case s.bound0:
-	case p.freeTargets():
-		s.bound = p.lacking(&was)
-	case !p.axis.plain && len(p.places) > 1:
-		s.bound = p.lacking(&was)
-	case len(rotations) >= p.rotationsLimit() || !p.axis.plain:
-		s.bound = p.boundOverRotations(&was, p.boundSamples())
-	}
-	if !s.bound0 && !p.freeTargets() {
-		s.bound = max(0, s.bound-p.drift(&was))
-	}
-	if !s.bound0 && s.bytes <= s.bound*(1+1e-9) {
-		s.proof = ProofBound
+	s := solution{outcome: best, steps: best.acts, proof: ProofHeuristic, bound0: !p.slotsDecide() || !p.exact}
+	if !s.bound0 {
+		all := len(rotations) < p.rotationsLimit() && best.moves <= p.movesTo(&targets[0])
+		s.bound = p.bound(&targets[0], &was, all)
+		if s.bytes <= s.bound*(1+1e-9) {
+			s.proof = ProofBound
+		}
 	}
 	return s
+}
+
+// bound is what any way streams that serves the goal as well: one of as few
+// moves or, where bytes come before moves, any. best is the target that streams
+// least at the least; all tells that it was compared with all that take as few
+// moves.
+func (p *problem) bound(best *target, was *intervals, all bool) float64 {
+	switch {
+	case p.freeTargets() || !p.axis.plain && len(p.places) > 1:
+		return p.lacking(was)
+	case all && p.goal.movesFirst() && p.axis.plain:
+		return max(0, best.net-p.drift(was))
+	}
+	return max(0, p.boundOverRotations(was, p.boundSamples())-p.drift(was))
+}
+
+// movesTo counts the moves to a target if nobody has to move twice.
+func (p *problem) movesTo(t *target) (n int) {
+	for _, v := range t.movers {
+		if v < len(p.held) {
+			n++
+		}
+	}
+	return n
+}
+
+// rotations are the rings to look at: those in which most tokens stay or, where
+// bytes come before moves, those that tokens are nearest to.
+func (p *problem) rotations(limit int) []rotation {
+	if p.goal.movesFirst() {
+		return p.chains(limit)
+	}
+	return p.nearest(limit)
 }
 
 // polished is how many of the best ways are worked over.
@@ -299,25 +324,38 @@ func (p *problem) drift(was *intervals) (sum float64) {
 	return sum
 }
 
-// boundOverRotations proves what any rotation streams: one between two that are
-// looked at differs from the nearer by no more than every slot's shift.
+// boundOverRotations proves what any rotation streams. What a matching keeps is
+// linear in the rotation but where slots meet tokens, so that the most that any
+// keeps is convex in between, and no rotation streams less than all of those at
+// which a slot is a token. Where tokens are more than samples, one between two
+// that are looked at differs from the nearer by no more than every slot's shift.
 func (p *problem) boundOverRotations(was *intervals, samples int) float64 {
 	n := p.slots()
-	least := make([]float64, samples)
-	p.each(samples, func(i int) {
+	turns, shift := []float64{0}, 0.0
+	if len(p.held) <= samples {
+		for _, end := range was.end[0] {
+			arcs := end / was.total[0] * float64(n)
+			turns = append(turns, arcs-math.Floor(arcs))
+		}
+	} else {
+		for i := range samples {
+			turns = append(turns, float64(2*i+1)/float64(2*samples))
+		}
+		for k := range p.places {
+			shift += was.total[k] / float64(2*samples)
+		}
+	}
+	least := make([]float64, len(turns))
+	p.each(len(turns), func(i int) {
 		t := target{at: make([]Position, n)}
 		for k := range n {
 			t.kept, t.free = append(t.kept, -1), append(t.free, k)
 			t.movers = append(t.movers, k)
 		}
-		will := p.turned(was, float64(2*i+1)/float64(2*samples))
+		will := p.turned(was, turns[i])
 		p.promiseIn(&t, was, &will)
 		least[i] = t.net
 	})
-	shift := 0.0
-	for k := range p.places {
-		shift += was.total[k] / float64(2*samples)
-	}
 	return max(0, slices.Min(least)-shift)
 }
 

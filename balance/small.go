@@ -73,7 +73,7 @@ func newSmall(m *model, goal *Goal, places []*place, probs []*problem, leave []i
 	if goal.Exhaustive {
 		s.most *= exhaustiveTimes
 	}
-	s.byMoves = slices.Index(goal.Objective, ByMoves) < slices.Index(goal.Objective, ByBytes)
+	s.byMoves = goal.movesFirst()
 	s.seat(leave)
 	return s
 }
