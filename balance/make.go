@@ -195,8 +195,6 @@ func (w *work) singleMoves() (*Plan, error) {
 	slack := w.goal.Slack
 	acts, shifted := w.interleave(lists)
 	switch {
-	case len(acts) == 0:
-		total.proof, total.bound0 = ProofExhaustive, false
 	case shifted:
 		total.proof = ProofHeuristic
 	case !all && len(ways) > 1 && w.goal.Racks != RacksIgnore:
@@ -216,13 +214,13 @@ func (w *work) singleMoves() (*Plan, error) {
 	return plan, err
 }
 
-// settled tells that nothing has to be done.
+// settled tells that nothing is better than to do nothing.
 func (w *work) settled() bool {
 	if len(w.goal.Join)+len(w.goal.Leave) > 0 {
 		return false
 	}
 	r := newReplay(w.m)
-	if w.goal.Racks != RacksIgnore && (w.goal.Racks == RacksRequire || w.goal.Objective[0] == ByRack) && w.m.rackScore(r) > 0 {
+	if w.goal.racksCount() && w.m.rackScore(r) > 0 {
 		return false
 	}
 	for i := range w.circles {
@@ -382,7 +380,7 @@ func (w *work) finish(acts []act, s solution) (*Plan, error) {
 	p.Summary.LowerBound = showFloat(bound)
 	if bound > 0 {
 		p.Summary.Gap = max(0, bytes/bound-1)
-	} else {
+	} else if bytes > 0 {
 		p.Summary.Gap = -1
 		p.Warnings = append(p.Warnings, "no lower bound is known for this goal: the gap is unknown")
 	}

@@ -148,7 +148,7 @@ func (l *ringLister) next(at Position, c int) {
 // where moves come first.
 func (l *ringLister) tooMany() bool {
 	open := len(l.p.stay) - len(l.at)
-	return l.s.byMoves && !l.s.racksFirst() && len(l.p.held)-l.kept-open > l.fewest+smallDetours
+	return l.s.byMoves && !l.s.goal.racksFirst() && len(l.p.held)-l.kept-open > l.fewest+smallDetours
 }
 
 // after tries the seats of class c that may follow a token.

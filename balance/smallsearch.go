@@ -119,7 +119,8 @@ func (s *small) spots(at []Position) []Position {
 		}
 		return s.unblocked(at)
 	}
-	if s.byMoves {
+	full := !slices.ContainsFunc(at, func(p Position) bool { return !containsPosition(s.at, p) })
+	if s.byMoves || full { // on a full one nobody could ever move
 		for _, p := range slices.Clone(at) {
 			at = append(at, advance(p, At(1), size), retreat(p, At(1), size))
 		}

@@ -85,8 +85,7 @@ func (p *problem) solveAny() solution {
 
 // solveMany is for circles too large to search.
 func (p *problem) solveMany() solution {
-	alternate := p.c.mode == ModeReplicated && p.c.rack < 0 && !p.slotsDecide()
-	if !p.even || alternate || p.goal.Racks == RacksRequire && p.racks() > 1 && p.c.rack < 0 {
+	if !p.even || p.racksLead() {
 		return p.solveArranged()
 	}
 	if p.c.mode == ModeReplicated {
@@ -95,6 +94,12 @@ func (p *problem) solveMany() solution {
 		}
 	}
 	return p.solveLarge()
+}
+
+// racksLead tells that the racks of the circle have to alternate as they can: it
+// is asked for, or decides about what nodes store.
+func (p *problem) racksLead() bool {
+	return p.c.rack < 0 && p.racks() > 1 && (p.goal.racksFirst() || p.c.mode == ModeReplicated && !p.slotsDecide())
 }
 
 // keptIn tells who stays in each slot of a ring, as index of stay, or -1.

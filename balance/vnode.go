@@ -75,7 +75,7 @@ func (w *work) tokenMovesTo(part float64) (*Plan, error) {
 	}
 	acts = w.fold(acts)
 	sol := solution{proof: ProofHeuristic, bound: bound, bound0: len(w.goal.Join)+len(w.goal.Leave) > 0 || bound == 0}
-	if len(acts) == 0 {
+	if len(acts) == 0 && w.settled() {
 		sol.proof = ProofExhaustive
 	}
 	return w.finish(acts, sol)
