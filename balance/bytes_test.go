@@ -37,6 +37,62 @@ func TestBytesFirst(t *testing.T) {
 	}
 }
 
+// TestLackingOfSeveralFactors has two keyspaces, each in one half of the ring,
+// of one and of three replicas: hardly anything is amiss, and the bound says no
+// more than that.
+func TestLackingOfSeveralFactors(t *testing.T) {
+	r := &Ring{Min: new(big.Int), Circumference: big.NewInt(2000), Keyspaces: []Keyspace{
+		{Name: "k1", Strategy: simple, RF: 1, Density: []Density{{At(0), "1"}, {At(1000), "0"}}},
+		{Name: "k3", Strategy: simple, RF: 3, Density: []Density{{At(0), "0"}, {At(1000), "1"}}}}}
+	for k := range 20 {
+		r.Nodes = append(r.Nodes, Node{ID: fmt.Sprint("n", k), DC: "d", Rack: "r", Weight: WeightOne, Tokens: []Position{At(uint64(100 * k))}})
+	}
+	r.Nodes[19].Tokens[0] = At(1905)
+	p, err := MakePlan(r, Goal{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Summary.Moves != 1 || p.Summary.Bytes != "5" || p.Summary.Proof == ProofBound {
+		t.Errorf("%d moves, %s bytes, at least %s by %s", p.Summary.Moves, p.Summary.Bytes, p.Summary.LowerBound, p.Summary.Proof)
+	}
+}
+
+// TestBoundsBelowPlans holds bounds of rings with data that is not even, of one
+// or more factors, to what plans stream.
+func TestBoundsBelowPlans(t *testing.T) {
+	for seed := range count(t, "BALANCE_BOUNDS", 30) {
+		rnd := rand.New(rand.NewPCG(uint64(seed), 32))
+		n := 13 + rnd.IntN(6)
+		size := []uint64{uint64(n * 100), 1 << 40}[rnd.IntN(2)]
+		r := &Ring{Min: new(big.Int), Circumference: new(big.Int).SetUint64(size)}
+		for i := range n { // nearly balanced: what is amiss is little
+			at := size/uint64(n)*uint64(i) + rnd.Uint64N(size/uint64(n)/20)
+			r.Nodes = append(r.Nodes, Node{ID: fmt.Sprint("n", i), DC: "d", Rack: "r", Weight: WeightOne, Tokens: []Position{At(at)}})
+		}
+		half := At(size / 2)
+		for k := range 1 + rnd.IntN(3) {
+			space := Keyspace{Name: fmt.Sprint("k", k), Strategy: simple, RF: 1 + rnd.IntN(4), Density: []Density{{At(0), "1"}, {half, "0"}}}
+			if k%2 == 1 {
+				space.Density[0].Factor, space.Density[1].Factor = "0", "1"
+			}
+			r.Keyspaces = append(r.Keyspaces, space)
+		}
+		g := Goal{Tolerance: []Decimal{"0", "0.02"}[rnd.IntN(2)]}
+		w, err := newWork(r, g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := w.m.newProblem(&w.goal, w.planCircles()[0], w.leaving)
+		s := p.solveLarge()
+		if !s.found {
+			t.Errorf("seed %d: no plan", seed)
+		}
+		if s.bound > s.bytes*(1+1e-9) {
+			t.Errorf("seed %d, %d nodes, tolerance %s: %.0f bytes, at least %.0f: %+v", seed, n, g.Tolerance, s.bytes, s.bound, r.Keyspaces)
+		}
+	}
+}
+
 // TestBytesFirstAgainstRotations holds plans in which bytes come first, and what
 // they say that any plan streams, to the moves to every even ring that begins at
 // a token, seated in ring order.

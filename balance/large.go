@@ -318,8 +318,12 @@ func (p *problem) boundSamples() int {
 // counts on rings of few tokens only.
 func (p *problem) drift(was *intervals) (sum float64) {
 	n := float64(p.slots())
+	off := p.hi.sub(p.lo).float() / p.axis.size.float()
+	if !p.axis.plain {
+		off += 2 * p.tokenShare()
+	}
 	for _, total := range was.total {
-		sum += n * n * total * p.hi.sub(p.lo).float() / p.axis.size.float()
+		sum += float64(n * n * total * off)
 	}
 	return sum
 }
@@ -360,15 +364,23 @@ func (p *problem) boundOverRotations(was *intervals, samples int) float64 {
 }
 
 // lacking is what comes to nodes in any plan: what they hold less than they may
-// have at least in the end.
+// have at least in the end. Where data is not even, an arc is a share of the sum
+// over all places, maybe of one of them alone: of arcs that a node holds for all
+// places there are only as many as the smallest factor.
 func (p *problem) lacking(was *intervals) (sum float64) {
-	n := float64(p.slots())
-	least := p.lo.float() / p.axis.size.float()
+	arc := p.leastArc()
+	few := math.MaxInt
+	for _, pl := range p.places {
+		few = min(few, pl.factor)
+	}
 	for v := range p.stay {
 		need := 0.0
 		for k, pl := range p.places {
-			factor := min(float64(pl.factor), n)
-			need += was.total[k] * min(1, factor*least)
+			factor := pl.factor
+			if !p.axis.plain {
+				factor = few
+			}
+			need += was.total[k] * min(1, arc*float64(factor))
 			if v < len(p.held) {
 				need -= was.end[k][v] - was.begin[k][v]
 			}
@@ -377,6 +389,18 @@ func (p *problem) lacking(was *intervals) (sum float64) {
 	}
 	return sum
 }
+
+// leastArc is the part of the circle that the smallest balanced arc is.
+func (p *problem) leastArc() float64 {
+	arc := p.lo.float() / p.axis.size.float()
+	if !p.axis.plain { // the judge gives a token away, the coordinates do not
+		arc -= p.tokenShare()
+	}
+	return max(0, arc)
+}
+
+// tokenShare is the part of the circle's data that a token may be.
+func (p *problem) tokenShare() float64 { return float64(p.c.slackUnit(p.m)) / p.axis.total.float() }
 
 // turned is the even ring so many arcs from the start. All places grow alike
 // along the ring: there is one, or data is even.
