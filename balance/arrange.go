@@ -212,6 +212,8 @@ func (p *problem) stretched(order []int) []Position {
 	var links []link
 	sums := make([]uint64, len(order)+1)
 	topLow, topHigh := p.cone(total, total)
+	topRising, topFalling := p.axis.size.sub(topLow), topHigh.sub(p.axis.size)
+	shift := coarseBy(topRising, topFalling)
 	for i, m := range order {
 		if i > 0 {
 			sums[i] = sums[i-1] + p.weight(m)
@@ -225,10 +227,10 @@ func (p *problem) stretched(order []int) []Position {
 			continue
 		}
 		rising, falling := d.sub(low), high.sub(d)
-		if p.axis.size.sub(topLow).less(rising) || topHigh.sub(p.axis.size).less(falling) {
+		if topRising.less(rising) || topFalling.less(falling) {
 			continue
 		}
-		links = append(links, link{coarse(rising, 2), coarse(falling, 2), int32(i), int32(i)})
+		links = append(links, link{coarse(rising, shift), coarse(falling, shift), int32(i), int32(i)})
 	}
 	keep := append(longest(sortLinks(links), 0), keeper{0, len(order)})
 	sums[len(order)] = total

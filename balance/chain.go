@@ -197,12 +197,7 @@ func distinct(all []rotation) (out []rotation) {
 func (p *problem) chainFrom(y []Position, start int, among []int) []keeper {
 	n := uint64(p.slots())
 	topRising, topFalling := p.axis.size.sub(p.lo.times(n)), p.hi.times(n).sub(p.axis.size)
-	shift := 0
-	for ; topRising.hi>>shift != 0 || topFalling.hi>>shift != 0; shift++ {
-		if shift > 63 {
-			break
-		}
-	}
+	shift := coarseBy(topRising, topFalling)
 	links := make([]link, 0, len(y))
 	add := func(i int) {
 		if i == start {
@@ -303,6 +298,9 @@ func sortLinks(links []link) []link {
 	}
 	return from
 }
+
+// coarseBy is by how many bits positions up to a and b are too long for a link.
+func coarseBy(a, b Position) int { return bits.Len64(a.hi | b.hi) }
 
 func coarse(p Position, shift int) uint64 {
 	if shift == 0 {
