@@ -17,10 +17,11 @@ func MakePlan(r *Ring, g Goal) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	plan := w.full
 	if w.goal.MovesMax > 0 || w.goal.BytesMax != "" {
-		return w.partial()
+		plan = w.partial
 	}
-	p, err := w.full()
+	p, err := plan()
 	if err != nil {
 		return nil, err
 	}
