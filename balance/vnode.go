@@ -147,7 +147,7 @@ func (w *work) evenOut(c *circle, tokens [][]Position) (acts []act) {
 func (w *work) follow(acts, now []act, tokens [][]Position) []act {
 	for _, a := range now {
 		if len(w.m.dcs) > 1 {
-			a.came = w.apartFrom(tokens, a.came)
+			a.came = giveWay(a.came, tokens, w.m.size)
 		}
 		at := tokens[a.node]
 		at[slices.Index(at, a.gone[0])] = a.came[0]
