@@ -92,7 +92,7 @@ func (w *work) newAllocator(tokens [][]Position, v int) *allocator {
 	total, weights := 0.0, 0.0
 	for _, p := range places {
 		for _, s := range p.spaces {
-			total += s.total.float() * float64(min(p.factor, len(c.nodes)))
+			total += float64(s.total.float() * float64(min(p.factor, len(c.nodes))))
 		}
 	}
 	for _, u := range c.nodes {
@@ -260,7 +260,7 @@ func (a *allocator) lowest() (f, cost float64) {
 	at := func(f float64) (sum float64) {
 		for _, v := range a.seen {
 			g0, g1 := a.gains[0][v], a.gains[1][v]
-			sum += a.cost(v, a.r.stored[v].float()+g0+(g1-g0)*(f-0.25)*2)
+			sum += a.cost(v, a.r.stored[v].float()+g0+float64(float64((g1-g0)*(f-0.25))*2))
 		}
 		return sum
 	}
@@ -273,7 +273,7 @@ func (a *allocator) lowest() (f, cost float64) {
 			lo = x
 		}
 	}
-	f = (lo + hi) / 2
+	f = float64((lo + hi) / 2)
 	if at(0.5) <= at(f) {
 		f = 0.5
 	}
@@ -294,7 +294,7 @@ func (a *allocator) cost(v int32, held float64) float64 {
 	if int(v) == a.node {
 		off = (held - a.target) / ideal
 	}
-	return off * off
+	return float64(off * off)
 }
 
 func (a *allocator) total() (sum float64) {

@@ -113,7 +113,7 @@ func (a *annealer) run(nodes, most int) {
 // machine to machine, and plans must not.
 func (a *annealer) exponential() float64 {
 	for whole := 0.0; ; whole++ {
-		first := a.rnd.Float64()
+		first := float64(a.rnd.Float64()) // rounded: it is a product inside
 		last, odd := first, true
 		for {
 			next := a.rnd.Float64()

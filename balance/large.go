@@ -178,7 +178,7 @@ func (p *problem) promiseIn(t *target, was, will *intervals) {
 	match, most := auction(edges, len(t.free))
 	t.match = match
 	for k, pl := range p.places {
-		t.net += will.total[k] * float64(min(pl.factor, len(t.at)))
+		t.net += float64(will.total[k] * float64(min(pl.factor, len(t.at))))
 	}
 	for slot, member := range t.kept {
 		if member >= 0 {
@@ -338,7 +338,7 @@ func (p *problem) boundOverRotations(was *intervals, samples int) float64 {
 	turns, shift := []float64{0}, 0.0
 	if len(p.held) <= samples {
 		for _, end := range was.end[0] {
-			arcs := end / was.total[0] * float64(n)
+			arcs := float64(end / was.total[0] * float64(n))
 			turns = append(turns, arcs-math.Floor(arcs))
 		}
 	} else {
@@ -380,7 +380,7 @@ func (p *problem) lacking(was *intervals) (sum float64) {
 			if !p.axis.plain {
 				factor = few
 			}
-			need += was.total[k] * min(1, arc*float64(factor))
+			need += float64(was.total[k] * min(1, arc*float64(factor)))
 			if v < len(p.held) {
 				need -= was.end[k][v] - was.begin[k][v]
 			}
@@ -410,8 +410,8 @@ func (p *problem) turned(was *intervals, arcs float64) (out intervals) {
 		arc := was.total[k] / float64(n)
 		begin, end := make([]float64, n), make([]float64, n)
 		for i := range n {
-			end[i] = arc * (float64(i) + arcs)
-			begin[i] = end[i] - arc*float64(min(pl.factor, n))
+			end[i] = float64(arc * (float64(i) + arcs))
+			begin[i] = end[i] - float64(arc*float64(min(pl.factor, n)))
 		}
 		out.total, out.begin, out.end = append(out.total, was.total[k]), append(out.begin, begin), append(out.end, end)
 	}

@@ -84,7 +84,7 @@ func power(x float64, norm int) float64 {
 	for range norm {
 		p *= x
 	}
-	return p
+	return float64(p)
 }
 
 // fewMoves finds for every number of moves up to limit, as far as moves help,

@@ -107,7 +107,7 @@ func (s *shifter) room(i int, forward bool) float64 {
 	if !s.least[right].less(d) {
 		return 0
 	}
-	return max(0, d.sub(s.least[right]).float()*(1-1e-9)-1)
+	return max(0, float64(d.sub(s.least[right]).float()*(1-1e-9))-1)
 }
 
 // gain is what shifting token i so far in a direction is worth: the way, by how
@@ -145,7 +145,7 @@ func (s *shifter) gain(i int, forward bool) (way, worth, bytes float64) {
 		return 0, 0, 0
 	}
 	for _, e := range s.effect[i] {
-		change := e.rate * sign * way
+		change := float64(e.rate * sign * way)
 		worth += s.outside(e.node, s.held[e.node]) - s.outside(e.node, s.held[e.node]+change)
 		bytes += max(0, change)
 	}
@@ -166,7 +166,7 @@ func (s *shifter) apply(i int, forward bool, way float64) {
 		s.at[i], sign = retreat(s.at[i], d, s.m.size), -1
 	}
 	for _, e := range s.effect[i] {
-		s.held[e.node] += e.rate * sign * d.float()
+		s.held[e.node] += float64(e.rate * sign * d.float())
 	}
 }
 

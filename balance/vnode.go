@@ -190,14 +190,14 @@ func (w *work) shifterFor(c *circle, tokens [][]Position) *shifter {
 	}
 	tol, _ := w.goal.Tolerance.rat().Float64()
 	tol *= w.band
-	slack := float64(w.goal.Slack) * float64(c.slackUnit(w.m))
+	slack := float64(float64(w.goal.Slack) * float64(c.slackUnit(w.m)))
 	for v := range s.held {
 		s.lo[v], s.hi[v] = math.Inf(-1), math.Inf(1)
 	}
 	for _, v := range c.nodes {
 		ideal := total * float64(w.m.ring.Nodes[v].Weight.value()) / weights
-		off := tol*ideal + slack
-		s.margin[v] = off * 1e-6
+		off := float64(tol*ideal) + slack
+		s.margin[v] = float64(off * 1e-6)
 		s.lo[v], s.hi[v] = ideal-off+s.margin[v], ideal+off-s.margin[v]
 	}
 	return s
