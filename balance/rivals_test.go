@@ -66,6 +66,32 @@ func leastDistance(r *Ring, slots []Position) (seats []int) {
 	return seats
 }
 
+// fewestMoves does so with as few moves as that ring takes.
+func fewestMoves(r *Ring, slots []Position) (seats []int) {
+	for _, way := range inRingOrder(r, len(slots)) {
+		if seats == nil || fewer(r, slots, way, slots, seats) {
+			seats = way
+		}
+	}
+	return seats
+}
+
+// fewer tells whether seats a take fewer moves than b, or as many and less way.
+func fewer(r *Ring, slotsA []Position, a []int, slotsB []Position, b []int) bool {
+	moves := func(slots []Position, seats []int) (n int) {
+		for i, node := range ringOrder(r) {
+			if r.Nodes[node].Tokens[0] != slots[seats[i]] {
+				n++
+			}
+		}
+		return n
+	}
+	if x, y := moves(slotsA, a), moves(slotsB, b); x != y {
+		return x < y
+	}
+	return distance(r, slotsA, a) < distance(r, slotsB, b)
+}
+
 // distance is how far nodes go in sum.
 func distance(r *Ring, slots []Position, seats []int) (sum float64) {
 	for i, node := range ringOrder(r) {
@@ -76,7 +102,7 @@ func distance(r *Ring, slots []Position, seats []int) (sum float64) {
 }
 
 var rivals = []rival{
-	{"distance rule", evenRings, leastDistance},
+	{"distance rule", evenRings, fewestMoves},
 	{"calculator", func(r *Ring) [][]Position { return [][]Position{evenSlots(r, Position{})} }, func(r *Ring, slots []Position) []int {
 		return inRingOrder(r, len(slots))[0]
 	}},
@@ -148,13 +174,12 @@ func passes(re *replay, a act) bool {
 	return next != a.gone[0] && after(from, next, re.m.size).less(after(from, to, re.m.size))
 }
 
-// least is the way of a rival with the least distance.
+// least is the way of a rival with the fewest moves, of those the one of least
+// distance.
 func (v rival) least(r *Ring) (slots []Position, seats []int) {
-	best := -1.0
 	for _, ring := range v.rings(r) {
-		way := v.seats(r, ring)
-		if d := distance(r, ring, way); best < 0 || d < best {
-			best, slots, seats = d, ring, way
+		if way := v.seats(r, ring); slots == nil || fewer(r, ring, way, slots, seats) {
+			slots, seats = ring, way
 		}
 	}
 	return slots, seats
