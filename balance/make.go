@@ -192,6 +192,14 @@ func (w *work) singleMoves() (*Plan, error) {
 		total.bound0 = total.bound0 || s.bound0
 		total.proof = weaker(total.proof, s.proof)
 	}
+	group := w.groups()
+	for v, leaves := range w.leaving {
+		if leaves && group[v] < 0 { // the last of its rack, which nobody else's plan knows of
+			gone := []act{{op: opLeave, node: v, gone: w.m.ring.Nodes[v].Tokens}}
+			ways = append(ways, solution{outcome: outcome{found: true, alts: [][]act{gone}}, steps: gone})
+			total.proof, total.bound0 = ProofHeuristic, true
+		}
+	}
 	lists, all := w.combine(ways)
 	slack := w.goal.Slack
 	acts, shifted := w.interleave(lists)
