@@ -155,7 +155,8 @@ func TestAnyRing(t *testing.T) {
 		p, err := MakePlan(r, g)
 		if err != nil {
 			reason := err.Error()
-			if !strings.Contains(reason, "unbalanced end") && !strings.Contains(reason, "RF above nodes") && !strings.Contains(reason, "more moves or bytes") {
+			short := len(r.Nodes[0].Tokens) > 1 && (strings.Contains(reason, "unbalanced end") || strings.Contains(reason, "no moves of tokens were found"))
+			if !short && !strings.Contains(reason, "RF above nodes") && !strings.Contains(reason, "more moves or bytes") {
 				t.Errorf("seed %d: %v", seed, err)
 			}
 			impossible[reason[:min(len(reason), 75)]]++

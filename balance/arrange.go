@@ -236,16 +236,10 @@ func (p *problem) stretched(order []int) []Position {
 	sums[len(order)] = total
 	at := make([]Position, len(order))
 	for k := range len(keep) - 1 {
-		from := p.axis.of(p.held[order[keep[k].slot]])
-		to := p.axis.of(p.held[order[keep[k+1].slot%len(order)]])
-		d := after(from, to, p.axis.size)
-		if d.isZero() {
-			d = p.axis.size
-		}
+		from, to := p.held[order[keep[k].slot]], p.held[order[keep[k+1].slot%len(order)]]
 		at[keep[k].slot] = p.held[order[keep[k].slot]]
 		for i := keep[k].slot + 1; i < keep[k+1].slot; i++ {
-			share := d.fraction(sums[i]-sums[keep[k].slot], sums[keep[k+1].slot]-sums[keep[k].slot])
-			at[i] = p.axis.back(advance(from, share, p.axis.size))
+			at[i] = p.axis.part(from, to, sums[i]-sums[keep[k].slot], sums[keep[k+1].slot]-sums[keep[k].slot])
 		}
 	}
 	return at

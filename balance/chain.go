@@ -371,15 +371,11 @@ func (p *problem) ring(r rotation) (at []Position, kept []int) {
 		if i+1 < len(r.keep) {
 			next = r.keep[i+1]
 		}
-		from, to := p.axis.of(p.held[k.index]), p.axis.of(p.held[next.index])
-		d := after(from, to, p.axis.size)
-		if d.isZero() {
-			d = p.axis.size
-		}
+		from, to := p.held[k.index], p.held[next.index]
 		at[k.slot], kept[k.slot] = p.held[k.index], k.index
 		gaps := next.slot - k.slot
 		for f := 1; f < gaps; f++ {
-			at[k.slot+f] = p.axis.back(advance(from, d.fraction(uint64(f), uint64(gaps)), p.axis.size))
+			at[k.slot+f] = p.axis.part(from, to, uint64(f), uint64(gaps))
 		}
 	}
 	return at, kept

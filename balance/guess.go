@@ -134,7 +134,7 @@ func (p *problem) weighted(s *small, class []uint8, first Position) []Position {
 	sum := uint64(0)
 	for i, c := range class[1:] {
 		sum += s.classes[c].weight
-		at[i+1] = p.axis.back(advance(p.axis.of(first), p.axis.size.fraction(sum, total), p.axis.size))
+		at[i+1] = p.axis.part(first, first, sum, total)
 	}
 	return at
 }

@@ -80,11 +80,7 @@ func (s *shifter) add(i int, v int32, rate float64) {
 // densityAt is the bytes per token just after p.
 func (p *place) densityAt(at Position) (sum float64) {
 	for _, s := range p.spaces {
-		i := len(s.cut) - 1
-		for i > 0 && at.less(s.cut[i]) {
-			i--
-		}
-		sum += float64(s.density[i])
+		sum += float64(s.densityAt(at))
 	}
 	return sum
 }

@@ -120,7 +120,7 @@ func (p *problem) evenFrom(first Position) []Position {
 	n := p.slots()
 	at := make([]Position, n)
 	for i := range at {
-		at[i] = p.axis.back(advance(p.axis.of(first), p.axis.size.fraction(uint64(i), uint64(n)), p.axis.size))
+		at[i] = p.axis.part(first, first, uint64(i), uint64(n))
 	}
 	slices.SortFunc(at, Position.cmp)
 	return at
