@@ -32,8 +32,8 @@ const (
 	annealTries    = 5000 // per move
 	annealTriesMax = 400000
 	annealHot      = 0.2 // arcs of loss that are taken at first
-	annealStages   = 64
-	annealCool     = 0.94 // from a stage to the next; so at last a fiftieth
+	annealStages   = 1024
+	annealCool     = 0.9962 // from a stage to the next; so at last a fiftieth
 )
 
 // anneal returns acts in an order that may stream less, by its own measure; nil

@@ -54,8 +54,9 @@ func (p *problem) solveLarge() solution {
 	}
 	s := solution{outcome: best, steps: best.acts, proof: ProofHeuristic, bound0: !p.slotsDecide() || !p.exact}
 	if !s.bound0 {
-		all := len(rotations) < p.rotationsLimit() && best.moves <= p.movesTo(&targets[0])
-		s.bound = p.bound(&targets[0], &was, all)
+		all := len(rotations) < p.rotationsLimit()
+		once := p.goal.movesFirst() && best.moves <= p.movesTo(&targets[0])
+		s.bound = p.bound(targets, &was, all, once)
 		if s.bytes <= s.bound*(1+1e-9) {
 			s.proof = ProofBound
 		}
@@ -64,17 +65,25 @@ func (p *problem) solveLarge() solution {
 }
 
 // bound is what any way streams that serves the goal as well: one of as few
-// moves or, where bytes come before moves, any. best is the target that streams
-// least at the least; all tells that it was compared with all that take as few
-// moves.
-func (p *problem) bound(best *target, was *intervals, all bool) float64 {
+// moves, where those come first. All tells that targets, in the order of what
+// they stream at the least, are all that take as few moves; once, that no node
+// moves twice in such a way.
+func (p *problem) bound(targets []target, was *intervals, all, once bool) float64 {
 	switch {
 	case p.freeTargets() || !p.axis.plain && len(p.places) > 1:
 		return p.lacking(was)
-	case all && p.goal.movesFirst() && p.axis.plain:
-		return max(0, best.net-p.drift(was))
+	case all && once && p.axis.plain:
+		least := math.Inf(1)
+		for i := range targets {
+			if targets[i].net >= least {
+				break
+			}
+			will := p.intervalsOf(targets[i].at)
+			least = min(least, max(targets[i].net, p.stepwise(&targets[i], was, &will)))
+		}
+		return max(0, least-3*p.drift(was))
 	}
-	return max(0, p.boundOverRotations(was, p.boundSamples())-p.drift(was))
+	return max(0, p.boundOverRotations(was, p.boundSamples(), once)-3*p.drift(was))
 }
 
 // movesTo counts the moves to a target if nobody has to move twice.
@@ -332,8 +341,9 @@ func (p *problem) drift(was *intervals) (sum float64) {
 // linear in the rotation but where slots meet tokens, so that the most that any
 // keeps is convex in between, and no rotation streams less than all of those at
 // which a slot is a token. Where tokens are more than samples, one between two
-// that are looked at differs from the nearer by no more than every slot's shift.
-func (p *problem) boundOverRotations(was *intervals, samples int) float64 {
+// that are looked at differs from the nearer by no more than every slot's shift,
+// or three times that where moves are bounded one by one.
+func (p *problem) boundOverRotations(was *intervals, samples int, once bool) float64 {
 	n := p.slots()
 	turns, shift := []float64{0}, 0.0
 	if len(p.held) <= samples {
@@ -358,9 +368,12 @@ func (p *problem) boundOverRotations(was *intervals, samples int) float64 {
 		}
 		will := p.turned(was, turns[i])
 		p.promiseIn(&t, was, &will)
-		least[i] = t.net
+		least[i] = t.net - shift
+		if once {
+			least[i] = max(least[i], p.stepwise(&t, was, &will)-3*shift)
+		}
 	})
-	return max(0, slices.Min(least)-shift)
+	return max(0, slices.Min(least))
 }
 
 // lacking is what comes to nodes in any plan: what they hold less than they may
