@@ -24,11 +24,15 @@ func (p *problem) solveArranged() solution {
 		all = p.presentOrder()
 	}
 	var best outcome
+	var others [][]act
 	for i := range all {
-		if o := p.wayTo(&all[i]); o.less(&best, p.goal.Objective) {
+		o := p.wayTo(&all[i])
+		others = append(others, o.acts)
+		if o.less(&best, p.goal.Objective) {
 			best = o
 		}
 	}
+	best.others = others
 	return p.solution(best, false)
 }
 

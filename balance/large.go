@@ -52,6 +52,11 @@ func (p *problem) solveLarge() solution {
 			best = found[i]
 		}
 	}
+	for i := range found { // least bytes first
+		if found[i].found {
+			best.others = append(best.others, found[i].acts)
+		}
+	}
 	s := solution{outcome: best, steps: best.acts, proof: ProofHeuristic, bound0: !p.slotsDecide() || !p.exact}
 	if !s.bound0 {
 		all := len(rotations) < p.rotationsLimit()

@@ -3,10 +3,14 @@ package balance
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Impossible tells why no plan can reach a goal.
-type Impossible struct{ Reason string }
+type Impossible struct {
+	Reason  string
+	crowded bool // a disk is too full
+}
 
 // Error implements error.
 func (e *Impossible) Error() string { return "balance: impossible: " + e.Reason }
@@ -74,7 +78,7 @@ func newWork(r *Ring, g Goal) (*work, error) {
 	}
 	w.circles = m.circles(goal.Mode, alive)
 	if len(w.circles) == 0 {
-		return nil, &Impossible{"nobody is left in the ring"}
+		return nil, &Impossible{Reason: "nobody is left in the ring"}
 	}
 	if err := w.leavable(alive); err != nil {
 		return nil, err
@@ -101,7 +105,7 @@ func (w *work) leavable(alive func(int) bool) error {
 			if p.domain != everywhere {
 				where = "datacenter " + m.dcs[p.domain]
 			}
-			return &Impossible{fmt.Sprintf("RF above nodes: %d would be left in %s, and keyspace %s has %d replicas there", left, where, p.spaces[0].name, p.factor)}
+			return &Impossible{Reason: fmt.Sprintf("RF above nodes: %d would be left in %s, and keyspace %s has %d replicas there", left, where, p.spaces[0].name, p.factor)}
 		}
 	}
 	return nil
@@ -121,7 +125,7 @@ func ready(r *Ring, g *Goal) error {
 		if n.State[0] == 'D' || word == "" {
 			word = "down"
 		}
-		return &Impossible{fmt.Sprintf("%s is %s (%s): plan when every node is up and normal", n.ID, word, n.State)}
+		return &Impossible{Reason: fmt.Sprintf("%s is %s (%s): plan when every node is up and normal", n.ID, word, n.State)}
 	}
 	return nil
 }
@@ -182,7 +186,7 @@ func (w *work) singleMoves() (*Plan, error) {
 		p := w.m.newProblem(&w.goal, c, w.leaving)
 		s := p.solve()
 		if !s.found {
-			return nil, &Impossible{"no order of moves leads to balance in " + w.circleName(c)}
+			return nil, &Impossible{Reason: "no order of moves leads to balance in " + w.circleName(c)}
 		}
 		if len(s.alts) == 0 {
 			s.alts = [][]act{s.steps}
@@ -210,6 +214,9 @@ func (w *work) singleMoves() (*Plan, error) {
 		total.proof = weaker(total.proof, ProofBound) // bytes are proved, the rack score is not
 	}
 	plan, err := w.finish(acts, total)
+	if crowded(err) && !shifted {
+		return w.roomier(ways, total, err)
+	}
 	if shifted && err == nil {
 		plan.Warnings = append(plan.Warnings, fmt.Sprintf("targets are held by nodes of other datacenters or racks: nodes go up to %d tokens beside, and that counts as balanced", w.goal.Slack))
 	}
@@ -370,7 +377,7 @@ func (w *work) finish(acts []act, s solution) (*Plan, error) {
 		if !v.Balanced && v.Step == 0 {
 			w.missed = v.Ownership.Stats.After.Worst
 		}
-		return nil, &Impossible{fmt.Sprintf("the best plan found fails at step %d: %s", v.Step, v.Reason)}
+		return nil, &Impossible{Reason: fmt.Sprintf("the best plan found fails at step %d: %s", v.Step, v.Reason), crowded: strings.HasPrefix(v.Reason, "disk:")}
 	}
 	p.Summary.Proof = s.proof
 	if s.proof == ProofHeuristic && w.goal.Tolerance.rat().Sign() > 0 && len(w.m.ring.Nodes) > sizeHuge && !w.vnodes {

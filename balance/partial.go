@@ -18,7 +18,7 @@ func (w *work) partial() (*Plan, error) {
 		return p, nil
 	}
 	if len(goal.Join)+len(goal.Leave) > 0 {
-		return nil, &Impossible{"joins and leaves need more moves or bytes than are allowed"}
+		return nil, &Impossible{Reason: "joins and leaves need more moves or bytes than are allowed"}
 	}
 	var acts []act
 	switch {

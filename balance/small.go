@@ -29,7 +29,8 @@ type small struct {
 	states   int  // looked at
 	most     int  // of them
 	rackIx   []uint8
-	fewest   []int // by circle: moves
+	fewest   []int     // by circle: moves
+	rooms    []float64 // by member: what it may hold more than now; nil: anything
 }
 
 // smallClass is nodes of the same circle, rack and weight.
@@ -75,6 +76,11 @@ func newSmall(m *model, goal *Goal, places []*place, probs []*problem, leave []i
 	}
 	s.byMoves = goal.movesFirst()
 	s.seat(leave)
+	if rooms := m.rooms(goal); rooms != nil {
+		for _, v := range s.node {
+			s.rooms = append(s.rooms, rooms[v])
+		}
+	}
 	return s
 }
 

@@ -24,6 +24,8 @@ type outcome struct {
 	// alts are ways that end elsewhere and are as good: what lies outside the
 	// circle may tell between them. acts is one of them.
 	alts [][]act
+	// others are ways that are worse, for where a disk is too full for the best.
+	others [][]act
 }
 
 // altsMax bounds them.
@@ -78,6 +80,7 @@ func (p *problem) solveAny() solution {
 	}
 	s := p.solveMany()
 	if ok && !s.less(&guessed.outcome, p.goal.Objective) { // the bound holds for both
+		guessed.others = s.others
 		s.outcome, s.steps = guessed.outcome, guessed.steps
 	}
 	return s

@@ -37,7 +37,7 @@ func (w *work) tokenMoves() (*Plan, error) {
 		}
 		w.goal.Tolerance = Decimal(strconv.FormatFloat(least, 'f', 4, 64))
 		if _, failed := w.tokenMovesTo(1); failed == nil {
-			return nil, &Impossible{fmt.Sprintf("no moves of tokens were found that reach tolerance %s; %s (%.2f %%) can be reached", goal.Tolerance, w.goal.Tolerance, 100*least)}
+			return nil, &Impossible{Reason: fmt.Sprintf("no moves of tokens were found that reach tolerance %s; %s (%.2f %%) can be reached", goal.Tolerance, w.goal.Tolerance, 100*least)}
 		}
 	}
 	return nil, err
