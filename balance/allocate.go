@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// Allocate chooses count tokens for a node that joins: jointly, each where the
+// allocate chooses count tokens for a node that joins: jointly, each where the
 // node and those it takes from come nearest to their shares, and each again
 // while that helps.
-func Allocate(r *Ring, j Join, count int, g Goal) ([]Position, error) {
+func allocate(r *Ring, j Join, count int, g Goal) ([]Position, error) {
 	g.Join = append(slices.Clone(g.Join), j)
 	w, err := newWork(r, g)
 	if err != nil {
@@ -68,7 +68,7 @@ func (w *work) allocate(tokens [][]Position, v, count int) ([]Position, error) {
 			break
 		}
 	}
-	return w.apartFrom(tokens, a.r.tokens[v]), nil
+	return giveWay(a.r.tokens[v], tokens, w.m.size), nil
 }
 
 func (w *work) newAllocator(tokens [][]Position, v int) *allocator {
@@ -92,7 +92,7 @@ func (w *work) newAllocator(tokens [][]Position, v int) *allocator {
 	total, weights := 0.0, 0.0
 	for _, p := range places {
 		for _, s := range p.spaces {
-			total += s.total.float() * float64(min(p.factor, len(c.nodes)))
+			total += float64(s.total.float() * float64(min(p.factor, len(c.nodes))))
 		}
 	}
 	for _, u := range c.nodes {
@@ -195,7 +195,7 @@ func (w *work) jump(tokens [][]Position, v int) (out act, ok bool) {
 		at, cost, found := a.find()
 		if cost += a.total(); found && cost < least && at != p {
 			least, ok = cost, true
-			out = act{op: opMoveToken, node: v, gone: []Position{p}, came: w.apartFrom(tokens, []Position{at})}
+			out = act{op: opMoveToken, node: v, gone: []Position{p}, came: giveWay([]Position{at}, tokens, w.m.size)}
 		}
 		a.r.apply(act{op: opMoveToken, node: v, came: []Position{p}}, nil)
 	}
@@ -260,7 +260,7 @@ func (a *allocator) lowest() (f, cost float64) {
 	at := func(f float64) (sum float64) {
 		for _, v := range a.seen {
 			g0, g1 := a.gains[0][v], a.gains[1][v]
-			sum += a.cost(v, a.r.stored[v].float()+g0+(g1-g0)*(f-0.25)*2)
+			sum += a.cost(v, a.r.stored[v].float()+g0+float64(float64((g1-g0)*(f-0.25))*2))
 		}
 		return sum
 	}
@@ -273,7 +273,7 @@ func (a *allocator) lowest() (f, cost float64) {
 			lo = x
 		}
 	}
-	f = (lo + hi) / 2
+	f = float64((lo + hi) / 2)
 	if at(0.5) <= at(f) {
 		f = 0.5
 	}
@@ -294,7 +294,7 @@ func (a *allocator) cost(v int32, held float64) float64 {
 	if int(v) == a.node {
 		off = (held - a.target) / ideal
 	}
-	return off * off
+	return float64(off * off)
 }
 
 func (a *allocator) total() (sum float64) {
@@ -302,23 +302,6 @@ func (a *allocator) total() (sum float64) {
 		sum += a.cost(int32(v), a.r.stored[v].float())
 	}
 	return sum
-}
-
-// apartFrom moves tokens on that other nodes have, in whatever datacenter.
-func (w *work) apartFrom(tokens [][]Position, held []Position) []Position {
-	taken := make(map[Position]bool)
-	for _, at := range tokens {
-		for _, p := range at {
-			taken[p] = true
-		}
-	}
-	for i := range held {
-		for far := 0; taken[held[i]] && far <= len(taken); far++ { // on a full ring it stays, and the plan's check refuses it
-			held[i] = advance(held[i], At(1), w.m.size)
-		}
-		taken[held[i]] = true
-	}
-	return held
 }
 
 func (w *work) circleOf(v int) *circle {

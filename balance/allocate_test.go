@@ -49,7 +49,7 @@ func grow(t *testing.T, r *Ring, g Goal) *Ring {
 		t.Fatal(err)
 	}
 	j := g.Join[0]
-	at, err := Allocate(r, j, 16, Goal{})
+	at, err := allocate(r, j, 16, Goal{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestAllocateAlone(t *testing.T) {
 	for _, racks := range []int{1, 2, 3, 5} {
 		r := bigRing(t, 15, 16, racks, 3, 0)
 		before := mostOverMean(t, r) / 15
-		at, err := Allocate(r, Join{"new", "dc1", "r0"}, 16, Goal{})
+		at, err := allocate(r, Join{"new", "dc1", "r0"}, 16, Goal{})
 		if err != nil || len(at) != 16 {
 			t.Fatalf("%v %d", err, len(at))
 		}

@@ -31,8 +31,9 @@ const (
 	annealMovesMax = 150
 	annealTries    = 5000 // per move
 	annealTriesMax = 400000
-	annealHot      = 0.2 // arcs of loss that are taken at first, and at last
-	annealCold     = 0.004
+	annealHot      = 0.2 // arcs of loss that are taken at first
+	annealStages   = 1024
+	annealCool     = 0.9962 // from a stage to the next; so at last a fiftieth
 )
 
 // anneal returns acts in an order that may stream less, by its own measure; nil
@@ -93,15 +94,36 @@ func (a *annealer) run(nodes, most int) {
 		sum += w
 	}
 	tries := max(1, min(annealTries*len(a.order), most))
-	hot, cold := annealHot*sum/float64(nodes), annealCold*sum/float64(nodes)
-	heat, cool := hot, math.Pow(cold/hot, 1/float64(tries))
-	for range tries {
-		heat *= cool
-		bad := -heat * math.Log(1-a.rnd.Float64())
+	heat := annealHot * sum / float64(nodes)
+	for i := range tries {
+		if i*annealStages/tries > (i-1)*annealStages/tries {
+			heat *= annealCool
+		}
+		bad := float64(heat * a.exponential())
 		if a.rnd.IntN(3) > 0 {
 			a.relocate(bad)
 		} else {
 			a.exchange(bad)
+		}
+	}
+}
+
+// exponential is a number by chance, one on average, as exponential distribution
+// has it: by comparing alone (von Neumann 1951), for a logarithm may differ from
+// machine to machine, and plans must not.
+func (a *annealer) exponential() float64 {
+	for whole := 0.0; ; whole++ {
+		first := float64(a.rnd.Float64()) // rounded: it is a product inside
+		last, odd := first, true
+		for {
+			next := a.rnd.Float64()
+			if next >= last {
+				break
+			}
+			last, odd = next, !odd
+		}
+		if odd {
+			return whole + first
 		}
 	}
 }
@@ -209,7 +231,7 @@ func (a *annealer) step(at, next []float64, move int) (bytes float64) {
 		for turn := -1.0; turn <= 1; turn++ {
 			both += max(0, min(r1, r2+turn)-max(l1, l2+turn))
 		}
-		bytes += a.weight[k] * (r1 - l1 + r2 - l2 - 2*both)
+		bytes += float64(a.weight[k] * (r1 - l1 + r2 - l2 - 2*both))
 	}
 	return bytes
 }

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -67,5 +68,29 @@ func TestAnneal(t *testing.T) {
 	}
 	if better < 3 {
 		t.Errorf("%d rings streamed less", better)
+	}
+}
+
+// TestExponential holds the numbers of annealing to what they shall be spread as.
+func TestExponential(t *testing.T) {
+	a := &annealer{rnd: rand.New(rand.NewPCG(1, 2))}
+	const n = 200000
+	sum, above := 0.0, map[float64]int{0.5: 0, 1: 0, 2: 0, 4: 0}
+	for range n {
+		x := a.exponential()
+		sum += x
+		for at := range above {
+			if x > at {
+				above[at]++
+			}
+		}
+	}
+	if mean := sum / n; math.Abs(mean-1) > 0.01 {
+		t.Errorf("%.4f on average", mean)
+	}
+	for at, got := range above {
+		if want := n * math.Exp(-at); math.Abs(float64(got)-want) > 5*math.Sqrt(want) {
+			t.Errorf("%d above %v, not %.0f", got, at, want)
+		}
 	}
 }

@@ -11,6 +11,7 @@ type arrangement struct {
 	member []int
 	score  int
 	moves  int
+	net    float64
 }
 
 // solveArranged is for circles where it matters who sits in which slot: weights
@@ -22,38 +23,53 @@ func (p *problem) solveArranged() solution {
 	} else {
 		all = p.presentOrder()
 	}
-	required := p.racks() > 1 && p.c.rack < 0 && (p.goal.Racks == RacksRequire || p.c.mode == ModeReplicated)
-	if required {
-		all = fewest(all, func(a *arrangement) int { return a.score })
-	}
-	if p.goal.Objective[0] == ByMoves {
-		all = fewest(all, func(a *arrangement) int { return a.moves })
-	}
-	return p.bestArrangement(all)
-}
-
-// fewest keeps those of which there is least of something.
-func fewest(all []arrangement, of func(*arrangement) int) []arrangement {
-	least := math.MaxInt
-	for i := range all {
-		least = min(least, of(&all[i]))
-	}
-	return slices.DeleteFunc(all, func(a arrangement) bool { return of(&a) > least })
-}
-
-// arrangementsMax is how many arrangements are followed, those first that
-// stream least at the least.
-const arrangementsMax = 4
-
-func (p *problem) bestArrangement(all []arrangement) solution {
-	slices.SortStableFunc(all, func(a, b arrangement) int { return compareFloat(p.net(&a), p.net(&b)) })
 	var best outcome
-	for i := range all[:min(len(all), arrangementsMax)] {
-		if o := p.wayTo(&all[i]); o.less(&best, p.goal.Objective) {
+	var others [][]act
+	for i := range all {
+		o := p.wayTo(&all[i])
+		others = append(others, o.acts)
+		if o.less(&best, p.goal.Objective) {
 			best = o
 		}
 	}
+	best.others = others
 	return p.solution(best, false)
+}
+
+// arrangementsMax is how many arrangements are followed: those that promise most.
+const arrangementsMax = 4
+
+// promising adds an arrangement to those that promise most: whose racks
+// alternate best where they lead, and that take the fewest moves where those
+// come first; of them, those that stream least.
+func (p *problem) promising(all []arrangement, a arrangement) []arrangement {
+	p.count(&a)
+	compare := func(b *arrangement) int {
+		switch {
+		case a.score != b.score && p.racksLead():
+			return a.score - b.score
+		case a.moves != b.moves && p.goal.movesFirst():
+			return a.moves - b.moves
+		}
+		return 0
+	}
+	if len(all) == arrangementsMax && compare(&all[len(all)-1]) > 0 {
+		return all
+	}
+	a.net = p.net(&a)
+	at := len(all)
+	for at > 0 {
+		c := compare(&all[at-1])
+		if c > 0 || c == 0 && a.net >= all[at-1].net {
+			break
+		}
+		at--
+	}
+	if at >= arrangementsMax {
+		return all
+	}
+	all = slices.Insert(all, at, a)
+	return all[:min(len(all), arrangementsMax)]
 }
 
 // wayTo orders the moves to an arrangement.
@@ -84,7 +100,8 @@ func (p *problem) actsOf(a *arrangement) (out []act) {
 	return out
 }
 
-// net is what an arrangement streams at least where slots decide; a guide else.
+// net is what an arrangement streams at least where slots decide, but for a sum
+// that all have in common; a guide else.
 func (p *problem) net(a *arrangement) (sum float64) {
 	was, will := p.intervalsOf(p.held), p.intervalsOf(a.at)
 	for i, m := range a.member {
@@ -183,8 +200,7 @@ func (p *problem) presentOrder() []arrangement {
 		turned := append(slices.Clone(order[from:]), order[:from]...)
 		a := arrangement{at: p.stretched(turned), member: turned}
 		p.sortArrangement(&a)
-		p.count(&a)
-		out = append(out, a)
+		out = p.promising(out, a)
 	}
 	return out
 }
@@ -200,6 +216,8 @@ func (p *problem) stretched(order []int) []Position {
 	var links []link
 	sums := make([]uint64, len(order)+1)
 	topLow, topHigh := p.cone(total, total)
+	topRising, topFalling := p.axis.size.sub(topLow), topHigh.sub(p.axis.size)
+	shift := coarseBy(topRising, topFalling)
 	for i, m := range order {
 		if i > 0 {
 			sums[i] = sums[i-1] + p.weight(m)
@@ -213,25 +231,19 @@ func (p *problem) stretched(order []int) []Position {
 			continue
 		}
 		rising, falling := d.sub(low), high.sub(d)
-		if p.axis.size.sub(topLow).less(rising) || topHigh.sub(p.axis.size).less(falling) {
+		if topRising.less(rising) || topFalling.less(falling) {
 			continue
 		}
-		links = append(links, link{coarse(rising, 2), coarse(falling, 2), int32(i), int32(i)})
+		links = append(links, link{coarse(rising, shift), coarse(falling, shift), int32(i), int32(i)})
 	}
 	keep := append(longest(sortLinks(links), 0), keeper{0, len(order)})
 	sums[len(order)] = total
 	at := make([]Position, len(order))
 	for k := range len(keep) - 1 {
-		from := p.axis.of(p.held[order[keep[k].slot]])
-		to := p.axis.of(p.held[order[keep[k+1].slot%len(order)]])
-		d := after(from, to, p.axis.size)
-		if d.isZero() {
-			d = p.axis.size
-		}
+		from, to := p.held[order[keep[k].slot]], p.held[order[keep[k+1].slot%len(order)]]
 		at[keep[k].slot] = p.held[order[keep[k].slot]]
 		for i := keep[k].slot + 1; i < keep[k+1].slot; i++ {
-			share := d.fraction(sums[i]-sums[keep[k].slot], sums[keep[k+1].slot]-sums[keep[k].slot])
-			at[i] = p.axis.back(advance(from, share, p.axis.size))
+			at[i] = p.axis.part(from, to, sums[i]-sums[keep[k].slot], sums[keep[k+1].slot]-sums[keep[k].slot])
 		}
 	}
 	return at
@@ -254,22 +266,16 @@ const racksPermuted = 6
 func (p *problem) periodic() []arrangement {
 	labels := p.labels()
 	var out []arrangement
-	fewest := math.MaxInt
 	for _, r := range p.residues() {
 		at, kept := p.ring(r)
 		for _, label := range labels {
 			a, ok := p.fill(at, kept, label)
-			if !ok {
-				continue
-			}
-			p.count(&a)
-			if a.moves <= fewest {
-				fewest = a.moves
-				out = append(out, a)
+			if ok {
+				out = p.promising(out, a)
 			}
 		}
 	}
-	return slices.DeleteFunc(out, func(a arrangement) bool { return a.moves > fewest && p.goal.Objective[0] == ByMoves })
+	return out
 }
 
 // residues are the classes of tokens that may stay together.

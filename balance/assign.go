@@ -57,7 +57,7 @@ func (p *problem) intervalsOf(at []Position) intervals {
 func (a *intervals) overlap(i int, b *intervals, j int) (sum float64) {
 	for k, total := range a.total {
 		for turn := -1; turn <= 1; turn++ {
-			shift := float64(turn) * total
+			shift := float64(float64(turn) * total)
 			lo := max(a.begin[k][i], b.begin[k][j]+shift)
 			hi := min(a.end[k][i], b.end[k][j]+shift)
 			if hi > lo {
@@ -132,7 +132,7 @@ func auction(edges [][]edge, slots int) (match []int, most float64) {
 			top = max(top, e.keep)
 		}
 	}
-	step := top * auctionStep
+	step := float64(top * auctionStep)
 	for bids := 0; len(queue) > 0 && bids < auctionBids*len(edges); bids++ {
 		i := queue[len(queue)-1]
 		queue = queue[:len(queue)-1]

@@ -77,7 +77,7 @@ func (j *judge) evenness(c *census, alive func(int) bool) {
 			c.stats.MinOverMean = x
 		}
 		n++
-		squares += (x - 1) * (x - 1)
+		squares += float64((x - 1) * (x - 1))
 	}
 	if n > 0 {
 		c.stats.StdDev = math.Sqrt(squares / n)

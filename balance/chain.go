@@ -65,6 +65,33 @@ func (p *problem) chains(limit int) []rotation {
 	return distinct(out)
 }
 
+// nearest is, for tokens all around, the largest set that may stay with each:
+// first the tokens whose even ring the others are nearest to, at most limit.
+// Every token's distance from its place in an even ring is measured, and the
+// median of those distances is the turn from which they are least in sum.
+func (p *problem) nearest(limit int) []rotation {
+	if len(p.held) == 0 {
+		return nil
+	}
+	if p.freeTargets() && p.slots() > sizeHuge {
+		limit = min(limit, hugeStarts)
+	}
+	y := make([]Position, len(p.held))
+	off, order := make([]float64, len(y)), make([]int, len(y))
+	step := p.axis.size.float() / float64(len(y))
+	for i, h := range p.held {
+		y[i] = p.axis.of(h)
+		off[i], order[i] = y[i].float()-float64(step*float64(i)), i
+	}
+	median := slices.Sorted(slices.Values(off))[len(off)/2]
+	slices.SortStableFunc(order, func(a, b int) int {
+		return compareFloat(abs(off[a]-median), abs(off[b]-median))
+	})
+	out := make([]rotation, min(len(order), limit))
+	p.each(len(out), func(i int) { out[i] = rotation{p.chainFrom(y, order[i], nil)} })
+	return distinct(out)
+}
+
 // batchStarts is how many starts are tried before the bound is looked at again.
 const batchStarts = 32
 
@@ -170,12 +197,7 @@ func distinct(all []rotation) (out []rotation) {
 func (p *problem) chainFrom(y []Position, start int, among []int) []keeper {
 	n := uint64(p.slots())
 	topRising, topFalling := p.axis.size.sub(p.lo.times(n)), p.hi.times(n).sub(p.axis.size)
-	shift := 0
-	for ; topRising.hi>>shift != 0 || topFalling.hi>>shift != 0; shift++ {
-		if shift > 63 {
-			break
-		}
-	}
+	shift := coarseBy(topRising, topFalling)
 	links := make([]link, 0, len(y))
 	add := func(i int) {
 		if i == start {
@@ -277,6 +299,9 @@ func sortLinks(links []link) []link {
 	return from
 }
 
+// coarseBy is by how many bits positions up to a and b are too long for a link.
+func coarseBy(a, b Position) int { return bits.Len64(a.hi | b.hi) }
+
 func coarse(p Position, shift int) uint64 {
 	if shift == 0 {
 		return p.lo
@@ -346,15 +371,11 @@ func (p *problem) ring(r rotation) (at []Position, kept []int) {
 		if i+1 < len(r.keep) {
 			next = r.keep[i+1]
 		}
-		from, to := p.axis.of(p.held[k.index]), p.axis.of(p.held[next.index])
-		d := after(from, to, p.axis.size)
-		if d.isZero() {
-			d = p.axis.size
-		}
+		from, to := p.held[k.index], p.held[next.index]
 		at[k.slot], kept[k.slot] = p.held[k.index], k.index
 		gaps := next.slot - k.slot
 		for f := 1; f < gaps; f++ {
-			at[k.slot+f] = p.axis.back(advance(from, d.fraction(uint64(f), uint64(gaps)), p.axis.size))
+			at[k.slot+f] = p.axis.part(from, to, uint64(f), uint64(gaps))
 		}
 	}
 	return at, kept

@@ -141,6 +141,20 @@ func (g *Goal) normalObjective() error {
 	return nil
 }
 
+// movesFirst tells that moves come before bytes.
+func (g *Goal) movesFirst() bool {
+	return slices.Index(g.Objective, ByMoves) < slices.Index(g.Objective, ByBytes)
+}
+
+// racksFirst tells that racks come before all else.
+func (g *Goal) racksFirst() bool { return g.Racks == RacksRequire || g.Objective[0] == ByRack }
+
+// racksCount tells that moves are made for racks' sake alone: they come before
+// moves.
+func (g *Goal) racksCount() bool {
+	return g.Racks != RacksIgnore && (g.racksFirst() || slices.Index(g.Objective, ByRack) < slices.Index(g.Objective, ByMoves))
+}
+
 // member returns the ring a goal speaks of: r with the nodes that join (still
 // without tokens) and the goal's weights.
 func (g *Goal) member(r *Ring) (*Ring, error) {

@@ -72,7 +72,7 @@ func (p *problem) guesses(s *small) (out []shape, complete bool) {
 	return out, complete
 }
 
-// likelyRings are the rings that keep the most tokens, if all arcs are alike.
+// likelyRings are the rings to look at, if all arcs are alike.
 func (p *problem) likelyRings() (out [][]Position, complete bool) {
 	if !p.even {
 		return nil, false
@@ -81,7 +81,7 @@ func (p *problem) likelyRings() (out [][]Position, complete bool) {
 		out, complete = p.interleaved(g)
 		return out, complete && len(p.leave) == 0
 	}
-	for _, r := range p.chains(rotationsMax) {
+	for _, r := range p.rotations(rotationsMax) {
 		at, _ := p.ring(r)
 		slices.SortFunc(at, Position.cmp)
 		out = append(out, at)
@@ -134,7 +134,7 @@ func (p *problem) weighted(s *small, class []uint8, first Position) []Position {
 	sum := uint64(0)
 	for i, c := range class[1:] {
 		sum += s.classes[c].weight
-		at[i+1] = p.axis.back(advance(p.axis.of(first), p.axis.size.fraction(sum, total), p.axis.size))
+		at[i+1] = p.axis.part(first, first, sum, total)
 	}
 	return at
 }

@@ -49,7 +49,7 @@ func JoinTokens(r *Ring, j Join, count, factor int, chance uint64) ([]Position, 
 	if len(held) == 0 {
 		return nil, fmt.Errorf("balance: %d tokens do not fit into the ring", count)
 	}
-	return Allocate(joined, j, count, goal)
+	return allocate(joined, j, count, goal)
 }
 
 // gridTokens chooses tokens for one of the first factor nodes of a datacenter,
@@ -91,7 +91,11 @@ func gridTokens(r *Ring, held [][]Position, count, factor int, chance uint64) []
 		}
 		tokens[i] = origin.add(step.times(uint64(free[rnd.IntN(len(free))])))
 	}
-	return r.apart(tokens)
+	all := make([][]Position, len(r.Nodes))
+	for i := range r.Nodes {
+		all[i] = r.Nodes[i].Tokens
+	}
+	return giveWay(tokens, all, r.size())
 }
 
 // slotOffMax is how far a token may be from its slot: it goes on to the next one
@@ -107,18 +111,20 @@ func slotOf(p, origin, step Position) (slot int, ok bool) {
 	return int(at.Int64()), at.Sign() >= 0 && at.IsInt64() && off.CmpAbs(big.NewInt(slotOffMax)) <= 0
 }
 
-// apart moves tokens on that nodes have.
-func (r *Ring) apart(tokens []Position) []Position {
+// giveWay moves tokens on that others hold, in whatever datacenter, each to the
+// next that is free.
+func giveWay(tokens []Position, held [][]Position, size Position) []Position {
 	taken := make(map[Position]bool)
-	for i := range r.Nodes {
-		for _, p := range r.Nodes[i].Tokens {
+	for _, at := range held {
+		for _, p := range at {
 			taken[p] = true
 		}
 	}
 	for i := range tokens {
-		for taken[tokens[i]] {
-			tokens[i] = advance(tokens[i], At(1), r.size())
+		for far := 0; taken[tokens[i]] && far <= len(taken); far++ { // on a full ring it stays, and the plan's check refuses it
+			tokens[i] = advance(tokens[i], At(1), size)
 		}
+		taken[tokens[i]] = true
 	}
 	return tokens
 }

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"math"
 	"slices"
 )
 
@@ -18,7 +19,7 @@ type target struct {
 // solveLarge looks at the most promising rings, matches movers to slots by what
 // they need not stream, orders the moves, and proves a bound.
 func (p *problem) solveLarge() solution {
-	rotations := p.chains(p.rotationsLimit())
+	rotations := p.rotations(p.rotationsLimit())
 	var targets []target
 	for _, r := range rotations {
 		at, kept := p.ring(r)
@@ -51,24 +52,62 @@ func (p *problem) solveLarge() solution {
 			best = found[i]
 		}
 	}
-	s := solution{outcome: best, steps: best.acts, proof: ProofHeuristic, bound: targets[0].net}
-	s.bound0 = !p.slotsDecide() || !p.exact
-	switch {
-	case s.bound0:
-	case p.freeTargets():
-		s.bound = p.lacking(&was)
-	case !p.axis.plain && len(p.places) > 1:
-		s.bound = p.lacking(&was)
-	case len(rotations) >= p.rotationsLimit() || !p.axis.plain:
-		s.bound = p.boundOverRotations(&was, p.boundSamples())
+	for i := range found { // least bytes first
+		if found[i].found {
+			best.others = append(best.others, found[i].acts)
+		}
 	}
-	if !s.bound0 && !p.freeTargets() {
-		s.bound = max(0, s.bound-p.drift(&was))
-	}
-	if !s.bound0 && s.bytes <= s.bound*(1+1e-9) {
-		s.proof = ProofBound
+	s := solution{outcome: best, steps: best.acts, proof: ProofHeuristic, bound0: !p.slotsDecide() || !p.exact}
+	if !s.bound0 {
+		all := len(rotations) < p.rotationsLimit()
+		once := p.goal.movesFirst() && best.moves <= p.movesTo(&targets[0])
+		s.bound = p.bound(targets, &was, all, once)
+		if s.bytes <= s.bound*(1+1e-9) {
+			s.proof = ProofBound
+		}
 	}
 	return s
+}
+
+// bound is what any way streams that serves the goal as well: one of as few
+// moves, where those come first. All tells that targets, in the order of what
+// they stream at the least, are all that take as few moves; once, that no node
+// moves twice in such a way.
+func (p *problem) bound(targets []target, was *intervals, all, once bool) float64 {
+	switch {
+	case p.freeTargets() || !p.axis.plain && len(p.places) > 1:
+		return p.lacking(was)
+	case all && once && p.axis.plain:
+		least := math.Inf(1)
+		for i := range targets {
+			if targets[i].net >= least {
+				break
+			}
+			will := p.intervalsOf(targets[i].at)
+			least = min(least, max(targets[i].net, p.stepwise(&targets[i], was, &will)))
+		}
+		return max(0, least-3*p.drift(was))
+	}
+	return max(0, p.boundOverRotations(was, p.boundSamples(), once)-3*p.drift(was))
+}
+
+// movesTo counts the moves to a target if nobody has to move twice.
+func (p *problem) movesTo(t *target) (n int) {
+	for _, v := range t.movers {
+		if v < len(p.held) {
+			n++
+		}
+	}
+	return n
+}
+
+// rotations are the rings to look at: those in which most tokens stay or, where
+// bytes come before moves, those that tokens are nearest to.
+func (p *problem) rotations(limit int) []rotation {
+	if p.goal.movesFirst() {
+		return p.chains(limit)
+	}
+	return p.nearest(limit)
 }
 
 // polished is how many of the best ways are worked over.
@@ -153,7 +192,7 @@ func (p *problem) promiseIn(t *target, was, will *intervals) {
 	match, most := auction(edges, len(t.free))
 	t.match = match
 	for k, pl := range p.places {
-		t.net += will.total[k] * float64(min(pl.factor, len(t.at)))
+		t.net += float64(will.total[k] * float64(min(pl.factor, len(t.at))))
 	}
 	for slot, member := range t.kept {
 		if member >= 0 {
@@ -293,44 +332,73 @@ func (p *problem) boundSamples() int {
 // counts on rings of few tokens only.
 func (p *problem) drift(was *intervals) (sum float64) {
 	n := float64(p.slots())
+	off := p.hi.sub(p.lo).float() / p.axis.size.float()
+	if !p.axis.plain {
+		off += 2 * p.tokenShare()
+	}
 	for _, total := range was.total {
-		sum += n * n * total * p.hi.sub(p.lo).float() / p.axis.size.float()
+		sum += float64(n * n * total * off)
 	}
 	return sum
 }
 
-// boundOverRotations proves what any rotation streams: one between two that are
-// looked at differs from the nearer by no more than every slot's shift.
-func (p *problem) boundOverRotations(was *intervals, samples int) float64 {
+// boundOverRotations proves what any rotation streams. What a matching keeps is
+// linear in the rotation but where slots meet tokens, so that the most that any
+// keeps is convex in between, and no rotation streams less than all of those at
+// which a slot is a token. Where tokens are more than samples, one between two
+// that are looked at differs from the nearer by no more than every slot's shift,
+// or three times that where moves are bounded one by one.
+func (p *problem) boundOverRotations(was *intervals, samples int, once bool) float64 {
 	n := p.slots()
-	least := make([]float64, samples)
-	p.each(samples, func(i int) {
+	turns, shift := []float64{0}, 0.0
+	if len(p.held) <= samples {
+		for _, end := range was.end[0] {
+			arcs := float64(end / was.total[0] * float64(n))
+			turns = append(turns, arcs-math.Floor(arcs))
+		}
+	} else {
+		for i := range samples {
+			turns = append(turns, float64(2*i+1)/float64(2*samples))
+		}
+		for k := range p.places {
+			shift += was.total[k] / float64(2*samples)
+		}
+	}
+	least := make([]float64, len(turns))
+	p.each(len(turns), func(i int) {
 		t := target{at: make([]Position, n)}
 		for k := range n {
 			t.kept, t.free = append(t.kept, -1), append(t.free, k)
 			t.movers = append(t.movers, k)
 		}
-		will := p.turned(was, float64(2*i+1)/float64(2*samples))
+		will := p.turned(was, turns[i])
 		p.promiseIn(&t, was, &will)
-		least[i] = t.net
+		least[i] = t.net - shift
+		if once {
+			least[i] = max(least[i], p.stepwise(&t, was, &will)-3*shift)
+		}
 	})
-	shift := 0.0
-	for k := range p.places {
-		shift += was.total[k] / float64(2*samples)
-	}
-	return max(0, slices.Min(least)-shift)
+	return max(0, slices.Min(least))
 }
 
 // lacking is what comes to nodes in any plan: what they hold less than they may
-// have at least in the end.
+// have at least in the end. Where data is not even, an arc is a share of the sum
+// over all places, maybe of one of them alone: of arcs that a node holds for all
+// places there are only as many as the smallest factor.
 func (p *problem) lacking(was *intervals) (sum float64) {
-	n := float64(p.slots())
-	least := p.lo.float() / p.axis.size.float()
+	arc := p.leastArc()
+	few := math.MaxInt
+	for _, pl := range p.places {
+		few = min(few, pl.factor)
+	}
 	for v := range p.stay {
 		need := 0.0
 		for k, pl := range p.places {
-			factor := min(float64(pl.factor), n)
-			need += was.total[k] * min(1, factor*least)
+			factor := pl.factor
+			if !p.axis.plain {
+				factor = few
+			}
+			need += float64(was.total[k] * min(1, arc*float64(factor)))
 			if v < len(p.held) {
 				need -= was.end[k][v] - was.begin[k][v]
 			}
@@ -340,6 +408,18 @@ func (p *problem) lacking(was *intervals) (sum float64) {
 	return sum
 }
 
+// leastArc is the part of the circle that the smallest balanced arc is.
+func (p *problem) leastArc() float64 {
+	arc := p.lo.float() / p.axis.size.float()
+	if !p.axis.plain { // the judge gives a token away, the coordinates do not
+		arc -= p.tokenShare()
+	}
+	return max(0, arc)
+}
+
+// tokenShare is the part of the circle's data that a token may be.
+func (p *problem) tokenShare() float64 { return float64(p.c.slackUnit(p.m)) / p.axis.total.float() }
+
 // turned is the even ring so many arcs from the start. All places grow alike
 // along the ring: there is one, or data is even.
 func (p *problem) turned(was *intervals, arcs float64) (out intervals) {
@@ -348,8 +428,8 @@ func (p *problem) turned(was *intervals, arcs float64) (out intervals) {
 		arc := was.total[k] / float64(n)
 		begin, end := make([]float64, n), make([]float64, n)
 		for i := range n {
-			end[i] = arc * (float64(i) + arcs)
-			begin[i] = end[i] - arc*float64(min(pl.factor, n))
+			end[i] = float64(arc * (float64(i) + arcs))
+			begin[i] = end[i] - float64(arc*float64(min(pl.factor, n)))
 		}
 		out.total, out.begin, out.end = append(out.total, was.total[k]), append(out.begin, begin), append(out.end, end)
 	}

@@ -3,10 +3,14 @@ package balance
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Impossible tells why no plan can reach a goal.
-type Impossible struct{ Reason string }
+type Impossible struct {
+	Reason  string
+	crowded bool // a disk is too full
+}
 
 // Error implements error.
 func (e *Impossible) Error() string { return "balance: impossible: " + e.Reason }
@@ -17,10 +21,11 @@ func MakePlan(r *Ring, g Goal) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	plan := w.full
 	if w.goal.MovesMax > 0 || w.goal.BytesMax != "" {
-		return w.partial()
+		plan = w.partial
 	}
-	p, err := w.full()
+	p, err := plan()
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +78,7 @@ func newWork(r *Ring, g Goal) (*work, error) {
 	}
 	w.circles = m.circles(goal.Mode, alive)
 	if len(w.circles) == 0 {
-		return nil, &Impossible{"nobody is left in the ring"}
+		return nil, &Impossible{Reason: "nobody is left in the ring"}
 	}
 	if err := w.leavable(alive); err != nil {
 		return nil, err
@@ -100,7 +105,7 @@ func (w *work) leavable(alive func(int) bool) error {
 			if p.domain != everywhere {
 				where = "datacenter " + m.dcs[p.domain]
 			}
-			return &Impossible{fmt.Sprintf("RF above nodes: %d would be left in %s, and keyspace %s has %d replicas there", left, where, p.spaces[0].name, p.factor)}
+			return &Impossible{Reason: fmt.Sprintf("RF above nodes: %d would be left in %s, and keyspace %s has %d replicas there", left, where, p.spaces[0].name, p.factor)}
 		}
 	}
 	return nil
@@ -120,7 +125,7 @@ func ready(r *Ring, g *Goal) error {
 		if n.State[0] == 'D' || word == "" {
 			word = "down"
 		}
-		return &Impossible{fmt.Sprintf("%s is %s (%s): plan when every node is up and normal", n.ID, word, n.State)}
+		return &Impossible{Reason: fmt.Sprintf("%s is %s (%s): plan when every node is up and normal", n.ID, word, n.State)}
 	}
 	return nil
 }
@@ -181,7 +186,7 @@ func (w *work) singleMoves() (*Plan, error) {
 		p := w.m.newProblem(&w.goal, c, w.leaving)
 		s := p.solve()
 		if !s.found {
-			return nil, &Impossible{"no order of moves leads to balance in " + w.circleName(c)}
+			return nil, &Impossible{Reason: "no order of moves leads to balance in " + w.circleName(c)}
 		}
 		if len(s.alts) == 0 {
 			s.alts = [][]act{s.steps}
@@ -191,18 +196,27 @@ func (w *work) singleMoves() (*Plan, error) {
 		total.bound0 = total.bound0 || s.bound0
 		total.proof = weaker(total.proof, s.proof)
 	}
+	group := w.groups()
+	for v, leaves := range w.leaving {
+		if leaves && group[v] < 0 { // the last of its rack, which nobody else's plan knows of
+			gone := []act{{op: opLeave, node: v, gone: w.m.ring.Nodes[v].Tokens}}
+			ways = append(ways, solution{outcome: outcome{found: true, alts: [][]act{gone}}, steps: gone})
+			total.proof, total.bound0 = ProofHeuristic, true
+		}
+	}
 	lists, all := w.combine(ways)
 	slack := w.goal.Slack
 	acts, shifted := w.interleave(lists)
 	switch {
-	case len(acts) == 0:
-		total.proof, total.bound0 = ProofExhaustive, false
 	case shifted:
 		total.proof = ProofHeuristic
 	case !all && len(ways) > 1 && w.goal.Racks != RacksIgnore:
 		total.proof = weaker(total.proof, ProofBound) // bytes are proved, the rack score is not
 	}
 	plan, err := w.finish(acts, total)
+	if crowded(err) && !shifted {
+		return w.roomier(ways, total, err)
+	}
 	if shifted && err == nil {
 		plan.Warnings = append(plan.Warnings, fmt.Sprintf("targets are held by nodes of other datacenters or racks: nodes go up to %d tokens beside, and that counts as balanced", w.goal.Slack))
 	}
@@ -216,13 +230,13 @@ func (w *work) singleMoves() (*Plan, error) {
 	return plan, err
 }
 
-// settled tells that nothing has to be done.
+// settled tells that nothing is better than to do nothing.
 func (w *work) settled() bool {
 	if len(w.goal.Join)+len(w.goal.Leave) > 0 {
 		return false
 	}
 	r := newReplay(w.m)
-	if w.goal.Racks != RacksIgnore && (w.goal.Racks == RacksRequire || w.goal.Objective[0] == ByRack) && w.m.rackScore(r) > 0 {
+	if w.goal.racksCount() && w.m.rackScore(r) > 0 {
 		return false
 	}
 	for i := range w.circles {
@@ -363,7 +377,7 @@ func (w *work) finish(acts []act, s solution) (*Plan, error) {
 		if !v.Balanced && v.Step == 0 {
 			w.missed = v.Ownership.Stats.After.Worst
 		}
-		return nil, &Impossible{fmt.Sprintf("the best plan found fails at step %d: %s", v.Step, v.Reason)}
+		return nil, &Impossible{Reason: fmt.Sprintf("the best plan found fails at step %d: %s", v.Step, v.Reason), crowded: strings.HasPrefix(v.Reason, "disk:")}
 	}
 	p.Summary.Proof = s.proof
 	if s.proof == ProofHeuristic && w.goal.Tolerance.rat().Sign() > 0 && len(w.m.ring.Nodes) > sizeHuge && !w.vnodes {
@@ -382,7 +396,7 @@ func (w *work) finish(acts []act, s solution) (*Plan, error) {
 	p.Summary.LowerBound = showFloat(bound)
 	if bound > 0 {
 		p.Summary.Gap = max(0, bytes/bound-1)
-	} else {
+	} else if bytes > 0 {
 		p.Summary.Gap = -1
 		p.Warnings = append(p.Warnings, "no lower bound is known for this goal: the gap is unknown")
 	}

@@ -209,6 +209,15 @@ func (m *model) placeAt(domain, factor int, rackAware bool, s *space) {
 	m.places = append(m.places, &place{domain, factor, rackAware, []*space{s}})
 }
 
+// densityAt holds just after p.
+func (s *space) densityAt(p Position) uint64 {
+	i := len(s.cut) - 1
+	for i > 0 && p.less(s.cut[i]) {
+		i--
+	}
+	return s.density[i]
+}
+
 // upTo is the bytes of one replica on (0, p].
 func (s *space) upTo(p Position) amount {
 	if len(s.cut) == 1 {

@@ -173,7 +173,7 @@ func (o *orderer) weigh(pl *place, terms terms, c change) (waste, cost float64) 
 		}
 		kept, came := o.piece(c)
 		w := pl.between(left, right).float()
-		waste, cost = waste+w*float64(kept), cost+w*float64(came)
+		waste, cost = waste+float64(w*float64(kept)), cost+float64(w*float64(came))
 		left = right
 	}
 	return waste, cost

@@ -11,28 +11,31 @@ func (w *work) partial() (*Plan, error) {
 	goal := w.goal
 	w.goal.MovesMax, w.goal.BytesMax = 0, ""
 	p, err := w.full()
+	w.goal = goal
 	if err == nil && (goal.MovesMax == 0 || p.Summary.Moves <= goal.MovesMax) &&
 		(goal.BytesMax == "" || p.Summary.Bytes.Float() <= goal.BytesMax.Float()) {
 		p.Goal.MovesMax, p.Goal.BytesMax = goal.MovesMax, goal.BytesMax
 		return p, nil
 	}
 	if len(goal.Join)+len(goal.Leave) > 0 {
-		return nil, &Impossible{"joins and leaves need more moves or bytes than are allowed"}
+		return nil, &Impossible{Reason: "joins and leaves need more moves or bytes than are allowed"}
 	}
 	var acts []act
 	switch {
 	case w.vnodes && err == nil:
-		acts = w.actsOf(p)
+		all := w.actsOf(p)
+		limit := len(all)
+		if goal.MovesMax > 0 {
+			limit = goal.MovesMax
+		}
+		ways := w.fewMoves(limit, func(limit, norm int) []act { return w.pick(all, limit, norm) })
+		acts = ways[len(ways)-1]
 	case goal.MovesMax > 0:
-		ways := w.fewMoves(goal.MovesMax)
+		ways := w.fewMoves(goal.MovesMax, w.greedy)
 		acts = ways[len(ways)-1]
 	default:
-		acts = w.greedy(len(w.m.ring.Nodes), 2)
+		acts = w.greedy(len(w.m.ring.Nodes), norms()[0])
 	}
-	if goal.MovesMax > 0 {
-		acts = acts[:min(len(acts), goal.MovesMax)]
-	}
-	w.goal = goal
 	acts = w.within(acts)
 	return w.finish(acts, solution{proof: ProofHeuristic, bound0: true})
 }
@@ -66,21 +69,31 @@ func (w *work) within(acts []act) []act {
 // arcEnd is one token of a circle while greedy moves it about.
 type arcEnd struct {
 	at    Position
+	y     Position // the same on the circle's axis
 	node  int
-	ideal float64
+	ideal float64 // arc, on the axis
 }
 
 // norms are how much more a large deviation counts than small ones when moves
 // are chosen: which serves best depends on how many are left.
-func norms() []float64 { return []float64{2, 8, 32} }
+func norms() []int { return []int{2, 8, 32} }
+
+// power is x to a norm: products alone are the same on every machine.
+func power(x float64, norm int) float64 {
+	p := 1.0
+	for range norm {
+		p *= x
+	}
+	return float64(p)
+}
 
 // fewMoves finds for every number of moves up to limit, as far as moves help,
-// those after which the worst deviation is least.
-func (w *work) fewMoves(limit int) (ways [][]act) {
+// those after which the worst deviation is least, of what choose has for norms.
+func (w *work) fewMoves(limit int, choose func(limit, norm int) []act) (ways [][]act) {
 	ways = append(ways, nil)
 	best := []float64{w.worst(newReplay(w.m))}
 	for _, norm := range norms() {
-		acts := w.greedy(limit, norm)
+		acts := choose(limit, norm)
 		r := newReplay(w.m)
 		for i, a := range acts {
 			r.apply(a, nil)
@@ -119,20 +132,25 @@ type proposal struct {
 // circles nearest to their ideal, by a norm of what they are off: from the ends
 // of the smallest arcs to the middle of the largest, or to the middle between
 // its neighbours.
-func (w *work) greedy(limit int, norm float64) (out []act) {
+func (w *work) greedy(limit, norm int) (out []act) {
 	circles := w.planCircles()
+	axes := make([]axis, len(circles))
 	ends, next := make([][]arcEnd, len(circles)), make([]proposal, len(circles))
-	for i, c := range circles {
+	for i := range circles {
+		c, a := &circles[i], &axes[i]
+		*a = w.m.newAxis(c)
 		weights := 0.0
 		for _, v := range c.nodes {
 			weights += float64(w.m.ring.Nodes[v].Weight.value())
 		}
 		for _, v := range c.nodes {
-			for _, t := range w.m.ring.Nodes[v].Tokens {
-				ends[i] = append(ends[i], arcEnd{t, v, w.m.size.float() * float64(w.m.ring.Nodes[v].Weight.value()) / weights})
+			n := &w.m.ring.Nodes[v]
+			ideal := a.size.float() * float64(n.Weight.value()) / weights / float64(len(n.Tokens))
+			for _, t := range n.Tokens {
+				ends[i] = append(ends[i], arcEnd{t, a.of(t), v, ideal})
 			}
 		}
-		next[i] = w.propose(ends[i], norm)
+		next[i] = propose(a, ends[i], norm)
 	}
 	op := opMove
 	if w.vnodes {
@@ -155,8 +173,8 @@ func (w *work) greedy(limit int, norm float64) (out []act) {
 		}
 		e := &ends[best][move.end]
 		out = append(out, act{op: op, node: e.node, gone: []Position{e.at}, came: []Position{move.to}})
-		e.at = move.to
-		next[best] = w.propose(ends[best], norm)
+		e.at, e.y = move.to, axes[best].of(move.to)
+		next[best] = propose(&axes[best], ends[best], norm)
 	}
 	return out
 }
@@ -181,25 +199,28 @@ func (w *work) taken(p Position, acts []act) bool {
 const greedyWidth = 8
 
 // propose sorts the ends of a circle's arcs and finds the best move.
-func (w *work) propose(ends []arcEnd, norm float64) (best proposal) {
+func propose(a *axis, ends []arcEnd, norm int) (best proposal) {
 	n := len(ends)
 	if n < 2 {
 		return best
 	}
 	slices.SortFunc(ends, func(a, b arcEnd) int { return a.at.cmp(b.at) })
 	arc := func(i int) float64 {
-		return after(ends[(i+n-1)%n].at, ends[i%n].at, w.m.size).float()
+		return after(ends[(i+n-1)%n].y, ends[i%n].y, a.size).float()
 	}
-	off := func(width float64, i int) float64 { return math.Pow(abs(width/ends[i%n].ideal-1), norm) }
+	off := func(width float64, i int) float64 { return power(abs(width/ends[i%n].ideal-1), norm) }
 	byMerged, byWidth := make([]int, n), make([]int, n)
 	for i := range n {
 		byMerged[i], byWidth[i] = i, i
 	}
 	slices.SortFunc(byMerged, func(a, b int) int { return compareFloat(arc(a)+arc(a+1), arc(b)+arc(b+1)) })
 	slices.SortFunc(byWidth, func(a, b int) int { return compareFloat(arc(b), arc(a)) })
-	least := math.Pow(1e-9, norm/2) // less is no gain
-	consider := func(i int, to Position, gain float64) {
-		if gain > max(least, best.gain) && to != ends[i].at {
+	least := power(1e-9, norm/2) // less is no gain
+	consider := func(i, left int, way, gain float64) {
+		if gain <= max(least, best.gain) {
+			return
+		}
+		if to := a.back(advance(ends[left].y, positionOfFloat(way), a.size)); to != ends[i].at {
 			best = proposal{i, to, gain}
 		}
 	}
@@ -207,7 +228,7 @@ func (w *work) propose(ends []arcEnd, norm float64) (best proposal) {
 		both := arc(i) + arc(i+1)
 		share := ends[i].ideal / (ends[i].ideal + ends[(i+1)%n].ideal)
 		gain := off(arc(i), i) + off(arc(i+1), i+1) - off(both*share, i) - off(both*(1-share), i+1)
-		consider(i, advance(ends[(i+n-1)%n].at, positionOfFloat(both*share), w.m.size), gain)
+		consider(i, (i+n-1)%n, float64(both*share), gain)
 	}
 	for _, i := range byMerged[:min(n, greedyWidth)] {
 		for _, j := range byWidth[:min(n, greedyWidth)] {
@@ -217,7 +238,7 @@ func (w *work) propose(ends []arcEnd, norm float64) (best proposal) {
 			share := ends[i].ideal / (ends[i].ideal + ends[j].ideal)
 			gain := off(arc(i), i) + off(arc(i+1), i+1) - off(arc(i)+arc(i+1), i+1) +
 				off(arc(j), j) - off(arc(j)*share, i) - off(arc(j)*(1-share), j)
-			consider(i, advance(ends[(j+n-1)%n].at, positionOfFloat(arc(j)*share), w.m.size), gain)
+			consider(i, (j+n-1)%n, float64(arc(j)*share), gain)
 		}
 	}
 	return best
@@ -230,12 +251,10 @@ func (w *work) frontier(p *Plan) {
 	switch {
 	case len(w.goal.Join)+len(w.goal.Leave) > 0:
 	case w.vnodes:
-		acts := w.actsOf(p)
-		for k := range acts {
-			ways = append(ways, acts[:k+1])
-		}
+		all := w.actsOf(p)
+		ways = w.fewMoves(w.goal.Frontier, func(limit, norm int) []act { return w.pick(all, limit, norm) })
 	default:
-		ways = w.fewMoves(w.goal.Frontier)
+		ways = w.fewMoves(w.goal.Frontier, w.greedy)
 	}
 	for k := 0; k < len(ways) && k <= w.goal.Frontier && k < full.Moves; k++ {
 		if len(ways[k]) < k {

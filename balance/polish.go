@@ -45,7 +45,7 @@ func (p *problem) polish(acts []act) (out []act, saved float64) {
 	q.d = q.r.domains[p.c.domain]
 	for _, pl := range p.places {
 		q.reach = max(q.reach, pl.factor+1)
-		q.least += pl.between(Position{}, Position{}).float() * 1e-9
+		q.least += float64(pl.between(Position{}, Position{}).float() * 1e-9)
 	}
 	for i := range acts {
 		q.order, q.place[i] = append(q.order, i), i

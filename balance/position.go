@@ -59,7 +59,7 @@ func (p Position) fraction(num, den uint64) Position {
 	return q.times(num).add(At(tail))
 }
 
-func (p Position) float() float64 { return float64(p.hi)*(1<<64) + float64(p.lo) }
+func (p Position) float() float64 { return float64(float64(p.hi)*(1<<64)) + float64(p.lo) }
 
 func (p Position) big() *big.Int {
 	n := new(big.Int).SetUint64(p.hi)
@@ -136,7 +136,7 @@ func (a amount) isZero() bool { return a == amount{} }
 func (a amount) float() float64 {
 	f := 0.0
 	for i := len(a) - 1; i >= 0; i-- {
-		f = f*(1<<64) + float64(a[i])
+		f = float64(f*(1<<64)) + float64(a[i])
 	}
 	return f
 }

@@ -36,15 +36,23 @@ type axis struct {
 	total amount
 	plain bool
 	cuts  []Position // where densities change, the ring's start first
-	ys    []Position // their coordinates
+	sums  []*big.Int // the data up to them
+	rates []*big.Int // the data per token behind them
 }
 
-// axisBits is how fine a coordinate of data is.
-const axisBits = 96
+// axisBits is how fine a coordinate of data is: below a token on all rings but the
+// largest, and twice the axis is still a Position.
+const axisBits = 126
 
 func (m *model) newAxis(c *circle) axis {
 	a := axis{size: m.size, m: m, c: c, plain: true}
-	if m.uniform() {
+	var spaces []*space
+	for _, p := range m.places {
+		if p.domain == c.domain || p.domain == everywhere {
+			spaces = append(spaces, p.spaces...)
+		}
+	}
+	if !slices.ContainsFunc(spaces, func(s *space) bool { return len(s.cut) > 1 }) {
 		return a
 	}
 	a.total = c.measure(m, Position{}, Position{})
@@ -52,27 +60,35 @@ func (m *model) newAxis(c *circle) axis {
 		return a
 	}
 	a.plain, a.size = false, Position{1 << (axisBits - 64), 0}
-	for _, p := range m.places {
-		if p.domain == c.domain || p.domain == everywhere {
-			for _, s := range p.spaces {
-				a.cuts = append(a.cuts, s.cut...)
-			}
-		}
+	for _, s := range spaces {
+		a.cuts = append(a.cuts, s.cut...)
 	}
 	slices.SortFunc(a.cuts, Position.cmp)
 	a.cuts = slices.Compact(a.cuts)
 	for _, cut := range a.cuts {
-		a.ys = append(a.ys, a.of(cut))
+		rate := new(big.Int)
+		for _, s := range spaces {
+			rate.Add(rate, new(big.Int).SetUint64(s.densityAt(cut)))
+		}
+		a.sums, a.rates = append(a.sums, a.upTo(cut)), append(a.rates, rate)
 	}
 	return a
 }
 
+// upTo is the data up to a token.
+func (a *axis) upTo(p Position) *big.Int {
+	if p.isZero() {
+		return new(big.Int)
+	}
+	return a.c.measure(a.m, Position{}, p).big()
+}
+
 func (a *axis) of(p Position) Position {
-	if a.plain || p.isZero() {
+	if a.plain {
 		return p
 	}
-	n := new(big.Int).Lsh(a.c.measure(a.m, Position{}, p).big(), axisBits)
-	return positionOf(n.Quo(n, a.total.big()))
+	n := a.upTo(p)
+	return positionOf(n.Quo(n.Lsh(n, axisBits), a.total.big()))
 }
 
 // back is the last token whose coordinate is not above y.
@@ -80,47 +96,52 @@ func (a *axis) back(y Position) Position {
 	if a.plain {
 		return y
 	}
-	i, found := slices.BinarySearchFunc(a.ys, y, Position.cmp)
-	if !found {
-		i--
-	} else {
-		for i+1 < len(a.ys) && a.ys[i+1] == y { // nothing lies between such cuts
-			i++
-		}
-	}
-	low, high := a.cuts[i], a.m.size.sub(At(1))
-	if i+1 < len(a.cuts) {
-		high = a.cuts[i+1].sub(At(1))
-	}
-	low, high = a.guess(low, high, y)
-	for low.less(high) {
-		mid := low.add(high.sub(low).add(At(1)).half())
-		if y.less(a.of(mid)) {
-			high = mid.sub(At(1))
-		} else {
-			low = mid
-		}
-	}
-	return low
+	below := y.add(At(1)).big() // its data is below that of this coordinate
+	below.Mul(below, a.total.big()).Sub(below, big.NewInt(1))
+	return a.last(below.Rsh(below, axisBits))
 }
 
-// guess narrows the search for y between two positions between which data lies
-// evenly.
-func (a *axis) guess(low, high, y Position) (Position, Position) {
-	from, to := a.of(low), a.of(high)
-	if !from.less(to) || !y.less(to) {
-		return low, high
+// last is the last token up to which no more data lies than that.
+func (a *axis) last(data *big.Int) Position {
+	i, found := slices.BinarySearchFunc(a.sums, data, (*big.Int).Cmp)
+	if !found {
+		i--
 	}
-	n := new(big.Int).Mul(y.sub(from).big(), high.sub(low).big())
-	mid := low.add(positionOf(n.Quo(n, to.sub(from).big())))
-	const near = 4
-	if below := At(near); low.add(below).less(mid) && !y.less(a.of(mid.sub(below))) {
-		low = mid.sub(below)
+	for i+1 < len(a.sums) && a.sums[i+1].Cmp(data) <= 0 { // nothing lies between such cuts
+		i++
 	}
-	if above := mid.add(At(near)); above.less(high) && y.less(a.of(above)) {
-		high = above
+	end := a.m.size
+	if i+1 < len(a.cuts) {
+		end = a.cuts[i+1]
 	}
-	return low, high
+	end = end.sub(At(1))
+	if a.rates[i].Sign() == 0 {
+		return end
+	}
+	way := new(big.Int).Sub(data, a.sums[i])
+	if way.Quo(way, a.rates[i]); way.Cmp(end.sub(a.cuts[i]).big()) >= 0 {
+		return end
+	}
+	return a.cuts[i].add(positionOf(way))
+}
+
+// part is where num/den end of what lies from one token to another; from a token
+// to itself that is all. It is exact, where a coordinate may be coarser than a
+// token.
+func (a *axis) part(from, to Position, num, den uint64) Position {
+	if a.plain {
+		d := after(from, to, a.size)
+		if d.isZero() {
+			d = a.size
+		}
+		return advance(from, d.fraction(num, den), a.size)
+	}
+	d, total := a.c.measure(a.m, from, to).big(), a.total.big()
+	d.Mul(d, new(big.Int).SetUint64(num)).Quo(d, new(big.Int).SetUint64(den))
+	if d.Add(d, a.upTo(from)); d.Cmp(total) >= 0 {
+		d.Sub(d, total)
+	}
+	return a.last(d)
 }
 
 func (p Position) half() Position { return Position{p.hi >> 1, p.lo>>1 | p.hi<<63} }

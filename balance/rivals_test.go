@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// rival is how others balance a ring of single tokens: an even ring, and who
-// goes where in it.
+// rival is how others balance a ring of single tokens: the even rings that they
+// look at, each in ring order, and who goes where in one.
 type rival struct {
 	name  string
-	slots func(r *Ring) []Position     // in ring order
-	seats func(r *Ring, n int) [][]int // ways to seat nodes, in ring order, in slots
+	rings func(r *Ring) [][]Position
+	seats func(r *Ring, slots []Position) []int // by node, in ring order
 }
 
 // inRingOrder seats node i of the ring order in slot i+turn, for every turn.
@@ -47,18 +47,74 @@ func ringOrder(r *Ring) []int {
 	return order
 }
 
+// evenRings are those that begin at a token.
+func evenRings(r *Ring) (out [][]Position) {
+	for i := range r.Nodes {
+		out = append(out, evenSlots(r, r.Nodes[i].Tokens[0]))
+	}
+	return out
+}
+
+// leastDistance seats nodes in ring order, so that they go the least way in sum.
+func leastDistance(r *Ring, slots []Position) (seats []int) {
+	best := -1.0
+	for _, way := range inRingOrder(r, len(slots)) {
+		if d := distance(r, slots, way); best < 0 || d < best {
+			best, seats = d, way
+		}
+	}
+	return seats
+}
+
+// fewestMoves does so with as few moves as that ring takes.
+func fewestMoves(r *Ring, slots []Position) (seats []int) {
+	for _, way := range inRingOrder(r, len(slots)) {
+		if seats == nil || fewer(r, slots, way, slots, seats) {
+			seats = way
+		}
+	}
+	return seats
+}
+
+// fewer tells whether seats a take fewer moves than b, or as many and less way.
+func fewer(r *Ring, slotsA []Position, a []int, slotsB []Position, b []int) bool {
+	moves := func(slots []Position, seats []int) (n int) {
+		for i, node := range ringOrder(r) {
+			if r.Nodes[node].Tokens[0] != slots[seats[i]] {
+				n++
+			}
+		}
+		return n
+	}
+	if x, y := moves(slotsA, a), moves(slotsB, b); x != y {
+		return x < y
+	}
+	return distance(r, slotsA, a) < distance(r, slotsB, b)
+}
+
+// distance is how far nodes go in sum.
+func distance(r *Ring, slots []Position, seats []int) (sum float64) {
+	for i, node := range ringOrder(r) {
+		d := after(r.Nodes[node].Tokens[0], slots[seats[i]], r.size()).float()
+		sum += min(d, r.size().float()-d)
+	}
+	return sum
+}
+
 var rivals = []rival{
-	{"distance rule", func(r *Ring) []Position { return evenSlots(r, r.Nodes[0].Tokens[0]) }, inRingOrder},
-	{"calculator", func(r *Ring) []Position { return evenSlots(r, Position{}) }, func(*Ring, int) [][]int { return nil }},
-	{"host names", func(r *Ring) []Position { return evenSlots(r, r.Nodes[0].Tokens[0]) }, func(r *Ring, n int) [][]int {
+	{"distance rule", evenRings, fewestMoves},
+	{"calculator", func(r *Ring) [][]Position { return [][]Position{evenSlots(r, Position{})} }, func(r *Ring, slots []Position) []int {
+		return inRingOrder(r, len(slots))[0]
+	}},
+	{"host names", func(r *Ring) [][]Position { return evenRings(r)[:1] }, func(r *Ring, slots []Position) []int {
 		order := ringOrder(r)
 		byName := slices.Clone(order)
 		slices.SortFunc(byName, func(a, b int) int { return strings.Compare(r.Nodes[a].ID, r.Nodes[b].ID) })
-		seats := make([]int, n)
+		seats := make([]int, len(slots))
 		for slot, node := range byName {
 			seats[slices.Index(order, node)] = slot
 		}
-		return [][]int{seats}
+		return seats
 	}},
 }
 
@@ -118,23 +174,12 @@ func passes(re *replay, a act) bool {
 	return next != a.gone[0] && after(from, next, re.m.size).less(after(from, to, re.m.size))
 }
 
-// least is the way of a rival with the least distance.
+// least is the way of a rival with the fewest moves, of those the one of least
+// distance.
 func (v rival) least(r *Ring) (slots []Position, seats []int) {
-	slots = v.slots(r)
-	ways := v.seats(r, len(slots))
-	if ways == nil {
-		ways = inRingOrder(r, len(slots))[:1]
-	}
-	best := -1.0
-	order := ringOrder(r)
-	for _, way := range ways {
-		sum := 0.0
-		for i, node := range order {
-			d := after(r.Nodes[node].Tokens[0], slots[way[i]], r.size()).float()
-			sum += min(d, r.size().float()-d)
-		}
-		if best < 0 || sum < best {
-			best, seats = sum, way
+	for _, ring := range v.rings(r) {
+		if way := v.seats(r, ring); slots == nil || fewer(r, ring, way, slots, seats) {
+			slots, seats = ring, way
 		}
 	}
 	return slots, seats

@@ -80,11 +80,7 @@ func (s *shifter) add(i int, v int32, rate float64) {
 // densityAt is the bytes per token just after p.
 func (p *place) densityAt(at Position) (sum float64) {
 	for _, s := range p.spaces {
-		i := len(s.cut) - 1
-		for i > 0 && at.less(s.cut[i]) {
-			i--
-		}
-		sum += float64(s.density[i])
+		sum += float64(s.densityAt(at))
 	}
 	return sum
 }
@@ -107,7 +103,7 @@ func (s *shifter) room(i int, forward bool) float64 {
 	if !s.least[right].less(d) {
 		return 0
 	}
-	return max(0, d.sub(s.least[right]).float()*(1-1e-9)-1)
+	return max(0, float64(d.sub(s.least[right]).float()*(1-1e-9))-1)
 }
 
 // gain is what shifting token i so far in a direction is worth: the way, by how
@@ -145,7 +141,7 @@ func (s *shifter) gain(i int, forward bool) (way, worth, bytes float64) {
 		return 0, 0, 0
 	}
 	for _, e := range s.effect[i] {
-		change := e.rate * sign * way
+		change := float64(e.rate * sign * way)
 		worth += s.outside(e.node, s.held[e.node]) - s.outside(e.node, s.held[e.node]+change)
 		bytes += max(0, change)
 	}
@@ -166,7 +162,7 @@ func (s *shifter) apply(i int, forward bool, way float64) {
 		s.at[i], sign = retreat(s.at[i], d, s.m.size), -1
 	}
 	for _, e := range s.effect[i] {
-		s.held[e.node] += e.rate * sign * d.float()
+		s.held[e.node] += float64(e.rate * sign * d.float())
 	}
 }
 

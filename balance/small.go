@@ -29,7 +29,8 @@ type small struct {
 	states   int  // looked at
 	most     int  // of them
 	rackIx   []uint8
-	fewest   []int // by circle: moves
+	fewest   []int     // by circle: moves
+	rooms    []float64 // by member: what it may hold more than now; nil: anything
 }
 
 // smallClass is nodes of the same circle, rack and weight.
@@ -73,8 +74,13 @@ func newSmall(m *model, goal *Goal, places []*place, probs []*problem, leave []i
 	if goal.Exhaustive {
 		s.most *= exhaustiveTimes
 	}
-	s.byMoves = slices.Index(goal.Objective, ByMoves) < slices.Index(goal.Objective, ByBytes)
+	s.byMoves = goal.movesFirst()
 	s.seat(leave)
+	if rooms := m.rooms(goal); rooms != nil {
+		for _, v := range s.node {
+			s.rooms = append(s.rooms, rooms[v])
+		}
+	}
 	return s
 }
 
@@ -239,7 +245,7 @@ func (s *small) shapes(lists [][]shape) (out []shape, ok bool) {
 		ok = s.put(lists, shape{}, math.MaxInt, limit, &out)
 		return out, ok
 	}
-	if len(lists) == 1 && s.racksFirst() { // those whose racks alternate best
+	if len(lists) == 1 && s.goal.racksFirst() { // those whose racks alternate best
 		least := math.MaxInt
 		for i := range lists[0] {
 			x := &lists[0][i]
@@ -260,7 +266,7 @@ func (s *small) shapes(lists [][]shape) (out []shape, ok bool) {
 		if !s.put(lists, shape{}, most, limit, &out) {
 			return nil, false
 		}
-		if !s.racksFirst() || most > len(s.node) || slices.ContainsFunc(out, func(x shape) bool { return x.score == 0 }) {
+		if !s.goal.racksFirst() || most > len(s.node) || slices.ContainsFunc(out, func(x shape) bool { return x.score == 0 }) {
 			return out, true
 		}
 	}
@@ -322,10 +328,6 @@ func (s *small) assign(x *shape, seat func(member, seat int)) {
 	}
 }
 
-func (s *small) racksFirst() bool {
-	return s.goal.Racks == RacksRequire || s.goal.Objective[0] == ByRack
-}
-
 // best goes through the shapes in the order of the goal.
 func (s *small) best(shapes []shape) (best outcome) {
 	for i := range shapes {
@@ -333,16 +335,19 @@ func (s *small) best(shapes []shape) (best outcome) {
 		g.roam = !s.byMoves // who is in a seat may leave it where that saves bytes
 		shapes[i].bound = g.bound()
 	}
-	byScore := s.racksFirst() || s.byMoves && slices.Index(s.goal.Objective, ByRack) < slices.Index(s.goal.Objective, ByBytes)
+	byScore := s.goal.racksFirst() || s.byMoves && slices.Index(s.goal.Objective, ByRack) < slices.Index(s.goal.Objective, ByBytes)
 	slices.SortStableFunc(shapes, func(a, b shape) int {
 		if a.score != b.score && byScore {
 			return a.score - b.score
 		}
-		return compareFloat(a.bound, b.bound)
+		if c := compareFloat(a.bound, b.bound); c != 0 {
+			return c
+		}
+		return a.score - b.score
 	})
 	for len(shapes) > 0 {
 		n := len(shapes)
-		if s.racksFirst() {
+		if s.goal.racksFirst() {
 			if n = slices.IndexFunc(shapes, func(x shape) bool { return x.score > shapes[0].score }); n < 0 {
 				n = len(shapes)
 			}
@@ -380,12 +385,16 @@ func (s *small) bestOf(shapes []shape) (best outcome) {
 // try searches a shape unless its bound is above what was found.
 func (s *small) try(x *shape, moves int, best *outcome) {
 	limit := math.Inf(1)
-	if best.found && slices.Index(s.goal.Objective, ByRack) > slices.Index(s.goal.Objective, ByBytes) || best.found && s.racksFirst() {
+	if best.found && slices.Index(s.goal.Objective, ByRack) > slices.Index(s.goal.Objective, ByBytes) || best.found && s.goal.racksFirst() {
 		limit = best.bytes
 	} else if best.found && x.score > best.score {
 		return
 	} else if best.found && x.score == best.score {
 		limit = best.bytes
+	}
+	likely := outcome{bytes: x.bound, moves: x.moves, score: x.score, found: true}
+	if !s.byMoves && best.found && best.less(&likely, s.goal.Objective) {
+		return
 	}
 	detour := s.byMoves && moves > x.moves // of which the bound does not know
 	if s.states > s.most || !detour && x.bound > limit*(1+1e-12) {

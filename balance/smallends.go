@@ -38,7 +38,7 @@ func (s *small) cheapest(lists [][]shape) (best outcome) {
 		}
 	}
 	g.walk(math.Inf(1), func(n *smallNode) bool {
-		if best.found && n.bytes > best.bytes && !near(n.bytes, best.bytes) && (best.score == 0 || !s.racksFirst()) {
+		if best.found && n.bytes > best.bytes && !near(n.bytes, best.bytes) && (best.score == 0 || !s.goal.racksFirst()) {
 			return true
 		}
 		o := outcome{bytes: n.bytes, moves: n.moves, found: s.ended(&n.state, ends)}
@@ -48,7 +48,7 @@ func (s *small) cheapest(lists [][]shape) (best outcome) {
 		if s.goal.Racks != RacksIgnore {
 			o.score = s.score(g.shapeAt(&n.state))
 		}
-		if best.found && s.racksFirst() && o.score != best.score {
+		if best.found && s.goal.racksFirst() && o.score != best.score {
 			if o.score > best.score {
 				return false
 			}

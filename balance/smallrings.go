@@ -148,7 +148,7 @@ func (l *ringLister) next(at Position, c int) {
 // where moves come first.
 func (l *ringLister) tooMany() bool {
 	open := len(l.p.stay) - len(l.at)
-	return l.s.byMoves && !l.s.racksFirst() && len(l.p.held)-l.kept-open > l.fewest+smallDetours
+	return l.s.byMoves && !l.s.goal.racksFirst() && len(l.p.held)-l.kept-open > l.fewest+smallDetours
 }
 
 // after tries the seats of class c that may follow a token.
@@ -212,7 +212,7 @@ func (l *ringLister) fits(c int, left, right Position) bool {
 func (l *ringLister) near(share, ideal float64) bool {
 	tol, _ := l.p.goal.Tolerance.rat().Float64()
 	unit := float64(l.p.c.slackUnit(l.p.m))
-	return math.Abs(share-ideal) <= max(unit, tol*ideal+float64(l.p.goal.Slack)*unit)*(1+1e-9)
+	return math.Abs(share-ideal) <= max(unit, float64(tol*ideal)+float64(float64(l.p.goal.Slack)*unit))*(1+1e-9)
 }
 
 // visit keeps a ring, if it is balanced and new.

@@ -20,6 +20,7 @@ type smallGround struct {
 	seats  [][]int     // by class: tokens
 	final  [][]uint64  // by seat's token, by place: what it stores in the end
 	start  smallState
+	held   []uint64 // by place and member: arcs at the start
 }
 
 // smallState is where members are: a token's index and one, or 0.
@@ -119,7 +120,8 @@ func (s *small) spots(at []Position) []Position {
 		}
 		return s.unblocked(at)
 	}
-	if s.byMoves {
+	full := !slices.ContainsFunc(at, func(p Position) bool { return !containsPosition(s.at, p) })
+	if s.byMoves || full { // on a full one nobody could ever move
 		for _, p := range slices.Clone(at) {
 			at = append(at, advance(p, At(1), size), retreat(p, At(1), size))
 		}
@@ -316,6 +318,7 @@ func (g *smallGround) walk(limit float64, visit func(*smallNode) bool) {
 	}
 	first := &smallNode{state: g.start, holds: make([]uint64, len(g.width)*len(g.s.node))}
 	g.holdings(&g.start, first.holds)
+	g.held = first.holds
 	first.rest = g.rest(&g.start, first.holds)
 	open := smallHeap{first}
 	best := map[smallKey]*smallNode{g.key(first): first}
@@ -415,6 +418,9 @@ func (g *smallGround) step(n *smallNode, member, to int, visit func(*smallNode))
 	g.s.states++
 	next.holds = make([]uint64, len(n.holds))
 	g.holdings(&next.state, next.holds)
+	if !g.fits(n.holds, next.holds) {
+		return
+	}
 	next.bytes = n.bytes
 	for k := range n.holds {
 		if came := next.holds[k] &^ n.holds[k]; came != 0 {
@@ -423,6 +429,23 @@ func (g *smallGround) step(n *smallNode, member, to int, visit func(*smallNode))
 	}
 	next.rest = g.rest(&next.state, next.holds)
 	visit(next)
+}
+
+// fits tells whether all disks hold what is there during a step: what was and
+// what comes. What goes is cleaned up before the next.
+func (g *smallGround) fits(was, will []uint64) bool {
+	n := len(g.s.node)
+	for i, room := range g.s.rooms {
+		more := 0.0
+		for k := range g.width {
+			at := k*n + i
+			more += g.weigh(k, was[at]|will[at]) - g.weigh(k, g.held[at])
+		}
+		if more > room {
+			return false
+		}
+	}
+	return true
 }
 
 // mayLeave tells whether the others hold all replicas.

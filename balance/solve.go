@@ -24,6 +24,8 @@ type outcome struct {
 	// alts are ways that end elsewhere and are as good: what lies outside the
 	// circle may tell between them. acts is one of them.
 	alts [][]act
+	// others are ways that are worse, for where a disk is too full for the best.
+	others [][]act
 }
 
 // altsMax bounds them.
@@ -78,6 +80,7 @@ func (p *problem) solveAny() solution {
 	}
 	s := p.solveMany()
 	if ok && !s.less(&guessed.outcome, p.goal.Objective) { // the bound holds for both
+		guessed.others = s.others
 		s.outcome, s.steps = guessed.outcome, guessed.steps
 	}
 	return s
@@ -85,8 +88,7 @@ func (p *problem) solveAny() solution {
 
 // solveMany is for circles too large to search.
 func (p *problem) solveMany() solution {
-	alternate := p.c.mode == ModeReplicated && p.c.rack < 0 && !p.slotsDecide()
-	if !p.even || alternate || p.goal.Racks == RacksRequire && p.racks() > 1 && p.c.rack < 0 {
+	if !p.even || p.racksLead() {
 		return p.solveArranged()
 	}
 	if p.c.mode == ModeReplicated {
@@ -95,6 +97,12 @@ func (p *problem) solveMany() solution {
 		}
 	}
 	return p.solveLarge()
+}
+
+// racksLead tells that the racks of the circle have to alternate as they can: it
+// is asked for, or decides about what nodes store.
+func (p *problem) racksLead() bool {
+	return p.c.rack < 0 && p.racks() > 1 && (p.goal.racksFirst() || p.c.mode == ModeReplicated && !p.slotsDecide())
 }
 
 // keptIn tells who stays in each slot of a ring, as index of stay, or -1.
@@ -115,7 +123,7 @@ func (p *problem) evenFrom(first Position) []Position {
 	n := p.slots()
 	at := make([]Position, n)
 	for i := range at {
-		at[i] = p.axis.back(advance(p.axis.of(first), p.axis.size.fraction(uint64(i), uint64(n)), p.axis.size))
+		at[i] = p.axis.part(first, first, uint64(i), uint64(n))
 	}
 	slices.SortFunc(at, Position.cmp)
 	return at

@@ -37,7 +37,7 @@ func (w *work) tokenMoves() (*Plan, error) {
 		}
 		w.goal.Tolerance = Decimal(strconv.FormatFloat(least, 'f', 4, 64))
 		if _, failed := w.tokenMovesTo(1); failed == nil {
-			return nil, &Impossible{fmt.Sprintf("no moves of tokens were found that reach tolerance %s; %s (%.2f %%) can be reached", goal.Tolerance, w.goal.Tolerance, 100*least)}
+			return nil, &Impossible{Reason: fmt.Sprintf("no moves of tokens were found that reach tolerance %s; %s (%.2f %%) can be reached", goal.Tolerance, w.goal.Tolerance, 100*least)}
 		}
 	}
 	return nil, err
@@ -75,7 +75,7 @@ func (w *work) tokenMovesTo(part float64) (*Plan, error) {
 	}
 	acts = w.fold(acts)
 	sol := solution{proof: ProofHeuristic, bound: bound, bound0: len(w.goal.Join)+len(w.goal.Leave) > 0 || bound == 0}
-	if len(acts) == 0 {
+	if len(acts) == 0 && w.settled() {
 		sol.proof = ProofExhaustive
 	}
 	return w.finish(acts, sol)
@@ -147,7 +147,7 @@ func (w *work) evenOut(c *circle, tokens [][]Position) (acts []act) {
 func (w *work) follow(acts, now []act, tokens [][]Position) []act {
 	for _, a := range now {
 		if len(w.m.dcs) > 1 {
-			a.came = w.apartFrom(tokens, a.came)
+			a.came = giveWay(a.came, tokens, w.m.size)
 		}
 		at := tokens[a.node]
 		at[slices.Index(at, a.gone[0])] = a.came[0]
@@ -190,14 +190,14 @@ func (w *work) shifterFor(c *circle, tokens [][]Position) *shifter {
 	}
 	tol, _ := w.goal.Tolerance.rat().Float64()
 	tol *= w.band
-	slack := float64(w.goal.Slack) * float64(c.slackUnit(w.m))
+	slack := float64(float64(w.goal.Slack) * float64(c.slackUnit(w.m)))
 	for v := range s.held {
 		s.lo[v], s.hi[v] = math.Inf(-1), math.Inf(1)
 	}
 	for _, v := range c.nodes {
 		ideal := total * float64(w.m.ring.Nodes[v].Weight.value()) / weights
-		off := tol*ideal + slack
-		s.margin[v] = off * 1e-6
+		off := float64(tol*ideal) + slack
+		s.margin[v] = float64(off * 1e-6)
 		s.lo[v], s.hi[v] = ideal-off+s.margin[v], ideal+off-s.margin[v]
 	}
 	return s
