@@ -18,12 +18,20 @@ tokens() { # of a node
   info=$($nodetool -h "$1" info -T) || { echo "nodetool cannot reach $1" >&2; exit 1; }
   printf '%s\n' "$info" | sed -n 's/^Token  *: *//p'
 }
-has() { tokens "$1" > /dev/null; tokens "$1" | grep -qxF -e "$2"; }
-move() { # a node from a token to a token
-  if has "$1" "$3"; then echo "$1 is at $3 already"; return; fi
-  has "$1" "$2" || { echo "$1 is not at $2: the ring has changed, make a new plan" >&2; exit 4; }
-  echo "moving $1 from $2 to $3"
-  $nodetool -h "$1" move -- "$3"
+move() { # node $1 from token $2 to token $3; later steps move it on to the others
+  mover=$1 from=$2 to=$3
+  held=$(tokens "$mover") || exit 1
+  if [ "$held" = "$from" ]; then
+    echo "moving $mover from $from to $to"
+    $nodetool -h "$mover" move -- "$to"
+    return
+  fi
+  shift 2
+  for token in "$@"; do
+    if [ "$held" = "$token" ]; then echo "$mover is at $token already"; return; fi
+  done
+  echo "$mover is not at $from: the ring has changed, make a new plan" >&2
+  exit 4
 }
 cleanup() { # of nodes, one after another
   for node in "$@"; do
@@ -33,11 +41,17 @@ cleanup() { # of nodes, one after another
 }
 `
 
-const scriptJoin = `join() { # wait until a node that somebody starts is in the ring
+const scriptJoin = `join() { # wait until node $1, which somebody starts, is in the ring; later steps move it on to the tokens from $4 on
   echo "start $1 now, with auto_bootstrap and these settings: num_tokens: $2, initial_token: $3"
   until [ "$($nodetool -h "$1" netstats 2>/dev/null | sed -n 's/^Mode: //p')" = NORMAL ]; do sleep 10; done
-  for token in $(echo "$3" | tr -d ','); do
-    has "$1" "$token" || { echo "$1 has joined without token $token, make a new plan" >&2; exit 4; }
+  joiner=$1 wanted=$3
+  held=$(tokens "$joiner") || exit 1
+  shift 3
+  for token in "$@"; do
+    if [ "$held" = "$token" ]; then echo "$joiner is at $token already"; return; fi
+  done
+  for token in $(echo "$wanted" | tr -d ','); do
+    printf '%s\n' "$held" | grep -qxF -e "$token" || { echo "$joiner has joined without token $token, make a new plan" >&2; exit 4; }
   done
 }
 `
@@ -82,7 +96,7 @@ func (w *scribe) step(i int) (string, error) {
 	var line string
 	switch s.Op {
 	case balance.OpMove, "":
-		line = fmt.Sprintf("move %s %s %s", shell(s.Node), shell(s.From), shell(s.To))
+		line = fmt.Sprintf("move %s %s %s%s", shell(s.Node), shell(s.From), shell(s.To), w.movesOn(i, s.Node))
 	case balance.OpLeave:
 		line = "leave " + w.whereabouts(s.Node)
 	case balance.OpJoin:
@@ -90,7 +104,7 @@ func (w *scribe) step(i int) (string, error) {
 		if len(tokens) == 0 {
 			tokens = []string{s.To}
 		}
-		line = fmt.Sprintf("join %s %d %s", shell(s.Node), len(tokens), shell(strings.Join(tokens, ", ")))
+		line = fmt.Sprintf("join %s %d %s%s", shell(s.Node), len(tokens), shell(strings.Join(tokens, ", ")), w.movesOn(i, s.Node))
 	default:
 		return "", ending{exitImpossible, fmt.Errorf("step %d moves one of several tokens of %s, which nodetool cannot: there it takes a decommission and a bootstrap with initial_token", s.N, s.Node)}
 	}
@@ -108,6 +122,17 @@ func (w *scribe) step(i int) (string, error) {
 		fmt.Fprintf(&out, "cleanup %s\n", strings.Join(nodes, " "))
 	}
 	return out.String(), nil
+}
+
+// movesOn are the tokens that steps after i move a node to: when the script is
+// run again it may be there.
+func (w *scribe) movesOn(i int, node string) (out string) {
+	for _, s := range w.plan.Steps[i+1:] {
+		if s.Node == node && (s.Op == balance.OpMove || s.Op == "") {
+			out += " " + shell(s.To)
+		}
+	}
+	return out
 }
 
 // whileHere skips a line about a node that leaves in a later step: when the

@@ -103,6 +103,24 @@ func TestScript(t *testing.T) {
 	s.want("no answer", 1, "", "cannot reach b")
 }
 
+// TestScriptMovesTwice runs a plan again that moves a node out of the way first.
+func TestScriptMovesTwice(t *testing.T) {
+	s := newStage(t)
+	s.write("ring.json", `{"circumference":300,"nodes":[{"id":"a","tokens":[0]},{"id":"b","tokens":[100]},{"id":"c","tokens":[210]}],
+		"keyspaces":[{"name":"k","strategy":"SimpleStrategy","rf":1}]}`)
+	s.write("plan.json", `{"steps":[{"n":1,"op":"move","node":"c","from":"210","to":"250","cleanup":["a","c"]},
+		{"n":2,"op":"move","node":"c","from":"250","to":"200","cleanup":["a","c"]}]}`)
+	s.plan("show", "plan.json")
+	s.write("tokens.a", "0\n")
+	s.write("tokens.c", "210\n")
+	s.want("first", 0, "c move 250\na cleanup\nc cleanup\nc move 200\na cleanup\nc cleanup\n", "")
+	s.want("again", 0, "a cleanup\nc cleanup\na cleanup\nc cleanup\n", "c is at 200 already")
+	s.write("tokens.c", "250\n")
+	s.want("after the first step", 0, "a cleanup\nc cleanup\nc move 200\na cleanup\nc cleanup\n", "c is at 250 already")
+	s.write("tokens.c", "251\n")
+	s.want("elsewhere", exitStale, "", "c is not at 210")
+}
+
 // TestScriptLeaves holds that a node is taken for gone only when another one's
 // status says so, however the plan calls it.
 func TestScriptLeaves(t *testing.T) {
@@ -150,6 +168,10 @@ func TestScriptJoins(t *testing.T) {
 	s.write("tokens.b", "100\n")
 	s.write("tokens.n", "200\n")
 	s.want("first", 0, "a cleanup\n", "num_tokens: 1, initial_token: 200")
+	s.write("plan.json", `{"goal":{"join":["n@d/r"]},"steps":[{"n":1,"op":"bootstrap","node":"n","to":"250","cleanup":["a"]},
+		{"n":2,"op":"move","node":"n","from":"250","to":"200","cleanup":["a","n"]}]}`)
+	s.plan("show", "plan.json")
+	s.want("again, and moved on", 0, "a cleanup\na cleanup\nn cleanup\n", "n is at 200 already")
 	s.write("tokens.n", "201\n")
-	s.want("with another token", exitStale, "", "n has joined without token 200")
+	s.want("with another token", exitStale, "", "n has joined without token 250")
 }
