@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 )
 
 // Verdict is a plan replayed on a ring.
@@ -57,6 +58,7 @@ type judge struct {
 	enrich    bool // fill the plan's steps too
 	plan      *Plan
 	listing   bool // of ranges
+	unfit     bool // the goal cannot be asked of this ring: nothing is replayed
 }
 
 // Verify replays a plan, whoever made it, and tells whether it is valid, with
@@ -66,6 +68,9 @@ func Verify(p *Plan, r *Ring) (*Verdict, error) {
 	j, err := newJudge(p, r)
 	if err != nil {
 		return nil, err
+	}
+	if j.unfit {
+		p = &Plan{}
 	}
 	j.run(p)
 	return j.v, nil
@@ -79,15 +84,20 @@ func newJudge(p *Plan, r *Ring) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	members, err := goal.member(r)
-	if err != nil {
-		return nil, err
+	stale := p.RingHash != "" && p.RingHash != r.Hash()
+	members, unfit := goal.member(r)
+	if unfit != nil {
+		if !stale {
+			return nil, unfit
+		}
+		goal.Join, goal.Leave, goal.Weights = nil, nil, nil
+		members = r
 	}
 	m, err := newModel(members)
 	if err != nil {
 		return nil, err
 	}
-	j := &judge{m: m, goal: goal, r: newReplay(m), v: &Verdict{Valid: true}, shed: map[int32][]change{}}
+	j := &judge{m: m, goal: goal, r: newReplay(m), v: &Verdict{Valid: true}, shed: map[int32][]change{}, unfit: unfit != nil}
 	j.start = slices.Clone(j.r.stored)
 	j.dirty, j.joined = make([]bool, len(m.ring.Nodes)), make([]bool, len(m.ring.Nodes))
 	j.deferring = goal.Cleanup == CleanupDeferred
@@ -99,9 +109,12 @@ func newJudge(p *Plan, r *Ring) (*judge, error) {
 	j.listing = tokens <= rangesTokensMax
 	if p.RingHash == "" {
 		j.v.Warnings = append(j.v.Warnings, "the plan names no ring hash: it may be stale")
-	} else if p.RingHash != r.Hash() {
+	} else if stale {
 		j.v.Stale = true
 		j.fail(0, "stale: the ring is no longer the one that the plan was made for")
+		if unfit != nil {
+			j.v.Reason += " (" + strings.TrimPrefix(unfit.Error(), "balance: goal: ") + ")"
+		}
 	}
 	return j, nil
 }
@@ -192,6 +205,9 @@ func (j *judge) step(n int, s *Step) bool {
 	}
 	if err != nil {
 		j.fail(n, "%v", err)
+		if j.v.Stale {
+			j.v.Reason += fmt.Sprintf(" (step %d: %v)", n, err)
+		}
 		return false
 	}
 	out := StepVerdict{N: n}

@@ -1,0 +1,43 @@
+package balance
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestStaleGoals holds that a plan whose joins, leaves or weights no longer fit
+// is stale, not an error, and says why.
+func TestStaleGoals(t *testing.T) {
+	r := parse(t, classic)
+	for _, c := range []struct {
+		name, want string
+		goal       Goal
+		change     func(*Ring)
+	}{
+		{"joined", "g shall join, and is in the ring", Goal{Join: []Join{{"g", "", ""}}, Tolerance: "0.3"}, func(r *Ring) {
+			r.Nodes = append(r.Nodes, Node{ID: "g", Weight: WeightOne, Tokens: []Position{At(5)}})
+		}},
+		{"left", "f shall leave, and is not in the ring", Goal{Leave: []string{"f"}, Tolerance: "0.9"}, func(r *Ring) { r.Nodes = r.Nodes[:5] }},
+		{"gone with its weight", "weight of f: no such node", Goal{Weights: map[string]Decimal{"f": "2"}}, func(r *Ring) { r.Nodes = r.Nodes[:5] }},
+		{"moved", "step 1: wrong from: ", Goal{}, func(r *Ring) { r.Nodes[5].Tokens[0] = At(291) }},
+	} {
+		p, err := MakePlan(r, c.goal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		later := r.Clone()
+		c.change(later)
+		v, err := Verify(p, later)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if v.Valid || !v.Stale || len(v.Steps) > 0 || !strings.HasPrefix(v.Reason, "stale: ") || !strings.Contains(v.Reason, c.want) || len(v.Ownership.Before) != len(later.Nodes) {
+			t.Errorf("%s: %+v, not %q", c.name, v, c.want)
+		}
+		p.RingHash = ""
+		if _, err := Verify(p, later); (err != nil) != (c.name != "moved") {
+			t.Errorf("%s, of a plan that names no ring: %v", c.name, err)
+		}
+	}
+}
