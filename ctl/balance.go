@@ -217,7 +217,8 @@ func (b *balancing) show() *cobra.Command {
 				if code := judged(v); code != exitDone {
 					return ending{code, fmt.Errorf("the plan is not valid: %s", reason(v))}
 				}
-				p.Ownership = v.Ownership
+				fill(p, v)
+				p.Warnings = append(p.Warnings, r.Notes...)
 				return b.showPlan(r, p)
 			})
 		},
@@ -264,6 +265,7 @@ func (b *balancing) do(cmd *cobra.Command, args, outputs []string, act func(cont
 		err = badUse("--throughput: how many bytes there are is not known, so no time either (--sizes load, or --contact)")
 	}
 	if err == nil {
+		b.nameNodes(r)
 		err = act(cmd.Context(), r)
 	}
 	return exitOf(err)
@@ -318,19 +320,66 @@ func inParallel(n int, f func(int)) {
 	wg.Wait()
 }
 
-// readPlan reads a plan's file. What the plan claims of its bytes is held against
-// it only where the sizes are the same: in a ring file, or as tokens.
+// readPlan reads a plan's file. What the plan says of its bytes counts only where
+// it counts data as the ring does: sizes change, and another source may know
+// another replication.
 func (b *balancing) readPlan(name string, r *balance.Ring) (*balance.Plan, error) {
 	data, err := b.c.readInput(name)
 	if err != nil {
 		return nil, err
 	}
 	p, err := balance.ParsePlan(data)
-	if err == nil && b.source.file == "" && measured(r) && p.Claims != nil && p.Claims.Bytes != "" {
-		p.Claims.Bytes = ""
-		r.Notes = append(r.Notes, "sizes are those of now: what the plan says of its bytes is not held against it")
+	if err != nil || p.RingHash != "" && p.RingHash != r.Hash() || b.countsAlike(p, r) {
+		return p, err
 	}
-	return p, err
+	p.Summary = balance.Summary{}
+	if p.Claims != nil {
+		p.Claims.Bytes, p.Claims.RackScore = "", nil
+	}
+	for i := range p.Steps {
+		p.Steps[i].Bytes = ""
+	}
+	r.Notes = append(r.Notes, "the plan was made for other sizes or another replication: bytes are those of now, and what it says of them is not held against it")
+	if b.goal.Cleanup == "" && (p.Goal.Cleanup == "" || p.Goal.Cleanup == balance.CleanupEach) {
+		p.Goal.Cleanup = balance.CleanupNeeded // who only gains depends on the replication, and is clean anyway
+	}
+	return p, nil
+}
+
+// countsAlike tells whether a plan was made by the sizes and the replication
+// that the ring has. Of one that does not tell what nodes hold, measured sizes
+// surely differ.
+func (b *balancing) countsAlike(p *balance.Plan, r *balance.Ring) bool {
+	if len(p.Ownership.Before) == 0 {
+		return b.source.file != "" || !measured(r)
+	}
+	v, err := balance.Verify(&balance.Plan{RingHash: r.Hash()}, r)
+	if err != nil || len(v.Ownership.Before) != len(p.Ownership.Before) {
+		return false
+	}
+	for id, now := range v.Ownership.Before {
+		if p.Ownership.Before[id].Bytes != now.Bytes {
+			return false
+		}
+	}
+	return true
+}
+
+// fill writes what a verdict says into the plan, where the plan does not tell.
+func fill(p *balance.Plan, v *balance.Verdict) {
+	p.Ownership = v.Ownership
+	if p.Summary.Bytes == "" {
+		p.Summary = balance.Summary{Moves: v.Moves, Bytes: v.Bytes, Distance: v.Distance, RackScore: v.RackScore, Cleanups: v.Cleanups, PeakDisk: v.PeakDisk}
+		if t := p.Goal.Throughput.Float(); t > 0 {
+			p.Summary.ETA = v.Bytes.Float() / t
+		}
+	}
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if s.N = i + 1; s.Bytes == "" {
+			s.Bytes = v.Steps[i].Bytes
+		}
+	}
 }
 
 func reason(v *balance.Verdict) string {

@@ -1,7 +1,10 @@
 package ctl
 
 import (
+	"maps"
 	"math/big"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"helenus/balance"
@@ -61,6 +64,30 @@ func (b *balancing) readGoal() error {
 		g.Join = append(g.Join, j)
 	}
 	return nil
+}
+
+// nameNodes names nodes in the goal as the ring does: an operator copies IPv6
+// addresses from nodetool, which writes all their zeros.
+func (b *balancing) nameNodes(r *balance.Ring) {
+	name := func(id string) string {
+		if slices.ContainsFunc(r.Nodes, func(n balance.Node) bool { return n.ID == id }) {
+			return id
+		}
+		if a, err := netip.ParseAddr(id); err == nil {
+			return a.Unmap().String()
+		}
+		return id
+	}
+	for i := range b.goal.Leave {
+		b.goal.Leave[i] = name(b.goal.Leave[i])
+	}
+	for i := range b.goal.Join {
+		b.goal.Join[i].ID = name(b.goal.Join[i].ID)
+	}
+	for id, weight := range maps.Clone(b.goal.Weights) {
+		delete(b.goal.Weights, id)
+		b.goal.Weights[name(id)] = weight
+	}
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -340,14 +340,18 @@ func (s State) observed(e Observed) (State, []Effect) {
 	return s, nil
 }
 
+// identity is all that a plan depends on: when it has changed, others may have
+// to clean up than the plan says.
+func identity(r *balance.Ring) string { return r.Hash() + "\n" + r.Replication() }
+
 // check decides whether the next move may begin.
 func (s State) check(e Observed) (State, []Effect) {
-	hash := e.Ring.Hash()
+	now := identity(e.Ring)
 	if s.after == nil {
-		return s.last(e, hash)
+		return s.last(e, now)
 	}
 	step := &s.plan.Steps[s.Step]
-	if hash == s.after.Hash() { // done already: by the one who died, or by hand
+	if now == identity(s.after) { // done already: by the one who died, or by hand
 		return s.settle()
 	}
 	if busy(e.Ring, step.Node) {
@@ -355,7 +359,7 @@ func (s State) check(e Observed) (State, []Effect) {
 		return s.wait(step.Node + " is moving")
 	}
 	if s.Aborting {
-		if hash != s.before.Hash() {
+		if now != identity(s.before) {
 			s.owe()
 		}
 		return s.leave()
@@ -363,7 +367,7 @@ func (s State) check(e Observed) (State, []Effect) {
 	if under := unready(e.Ring); under != "" {
 		return s.wait(under)
 	}
-	if hash != s.before.Hash() {
+	if now != identity(s.before) {
 		return s.stale(e.Ring)
 	}
 	if s.resting {
@@ -384,8 +388,8 @@ func (s State) check(e Observed) (State, []Effect) {
 }
 
 // last looks whether the ring is as the plan leaves it.
-func (s State) last(e Observed, hash string) (State, []Effect) {
-	if hash == s.before.Hash() {
+func (s State) last(e Observed, now string) (State, []Effect) {
+	if now == identity(s.before) {
 		return s.end(Done, "")
 	}
 	if under := unready(e.Ring); under != "" && !s.Aborting {
@@ -417,10 +421,10 @@ func (s State) confirm(e Observed) (State, []Effect) {
 	if busy(e.Ring, step.Node) {
 		return s.wait(step.Node + " is moving")
 	}
-	switch e.Ring.Hash() {
-	case s.after.Hash():
+	switch identity(e.Ring) {
+	case identity(s.after):
 		return s.settle()
-	case s.before.Hash():
+	case identity(s.before):
 		if s.Phase == Moving && s.Reason == "" {
 			return s.wait("") // not begun yet: its end will be told
 		}

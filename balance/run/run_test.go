@@ -321,6 +321,25 @@ func TestReplan(t *testing.T) {
 	}
 }
 
+// TestReplicationChanges stops a plan whose cleanup may no longer be right, but
+// not for a keyspace that is replicated as others are.
+func TestReplicationChanges(t *testing.T) {
+	l, p := newLab(t, balance.Goal{})
+	s, _, err := Begin(p, l.ring, Config{Poll: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := l.ring.Clone()
+	r.Keyspaces = append(r.Keyspaces, balance.Keyspace{Name: "more", Strategy: "SimpleStrategy", RF: 2})
+	if now, _ := Step(s, Observed{1, r, 0}); now.Phase != Moving {
+		t.Errorf("with another keyspace: %s %s", now.Phase, now.Reason)
+	}
+	r.Keyspaces[1].RF = 3
+	if now, _ := Step(s, Observed{1, r, 0}); now.Phase != Stale {
+		t.Errorf("with another replication: %s %s", now.Phase, now.Reason)
+	}
+}
+
 func TestGates(t *testing.T) {
 	l, p := newLab(t, balance.Goal{})
 	down := l.ring.Clone()

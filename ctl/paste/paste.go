@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -29,7 +30,7 @@ type Options struct {
 
 // member is one node, as far as it is known.
 type member struct {
-	address string // as printed
+	address string // host or host:port, in its shortest form
 	hostID  string
 	dc      string
 	rack    string
@@ -141,6 +142,19 @@ func splitPort(address string) (host, port string) {
 	return address, ""
 }
 
+// canonical writes an address as CQL's system tables show it: Java prints IPv6
+// with all its zeros.
+func canonical(address string) string {
+	host, port := splitPort(address)
+	if a, err := netip.ParseAddr(host); err == nil {
+		host = a.Unmap().String()
+	}
+	if port != "" {
+		return net.JoinHostPort(host, port)
+	}
+	return host
+}
+
 func isDigits(s string) bool {
 	for _, c := range s {
 		if c < '0' || c > '9' {
@@ -152,6 +166,7 @@ func isDigits(s string) bool {
 
 // member finds or makes the member of an address.
 func (r *reader) member(address string, in section) *member {
+	address = canonical(address)
 	m := r.byName[address]
 	if m == nil {
 		m = &member{address: address, owns: -1}

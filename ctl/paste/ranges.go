@@ -48,10 +48,11 @@ func (r *reader) tokenRange() error {
 			return err
 		}
 	}
-	for _, e := range t.endpoints {
-		if r.byName[e] == nil {
+	for i, e := range t.endpoints {
+		if r.byName[canonical(e)] == nil {
 			return r.fail("describering: no details of endpoint %q", clip(e))
 		}
+		t.endpoints[i] = canonical(e)
 	}
 	r.ranges = append(r.ranges, t)
 	r.at++
