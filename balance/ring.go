@@ -199,6 +199,12 @@ func (r *Ring) Replication() string {
 	return strings.Join(slices.Compact(ways), "\n")
 }
 
+// Measured tells whether the ring says how many bytes there are: else a token
+// counts as one.
+func (r *Ring) Measured() bool {
+	return slices.ContainsFunc(r.Keyspaces, func(k Keyspace) bool { return k.PerToken != "" || len(k.Density) > 0 })
+}
+
 func (r *Ring) byID() []int {
 	order := make([]int, len(r.Nodes))
 	for i := range order {

@@ -58,6 +58,7 @@ type judge struct {
 	enrich    bool // fill the plan's steps too
 	plan      *Plan
 	listing   bool // of ranges
+	sized     bool // the ring tells bytes: tokens fill no disk
 	unfit     bool // the goal cannot be asked of this ring: nothing is replayed
 }
 
@@ -97,7 +98,7 @@ func newJudge(p *Plan, r *Ring) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &judge{m: m, goal: goal, r: newReplay(m), v: &Verdict{Valid: true}, shed: map[int32][]change{}, unfit: unfit != nil}
+	j := &judge{m: m, goal: goal, r: newReplay(m), v: &Verdict{Valid: true}, shed: map[int32][]change{}, sized: r.Measured(), unfit: unfit != nil}
 	j.start = slices.Clone(j.r.stored)
 	j.dirty, j.joined = make([]bool, len(m.ring.Nodes)), make([]bool, len(m.ring.Nodes))
 	j.deferring = goal.Cleanup == CleanupDeferred
@@ -375,7 +376,7 @@ func (j *judge) disk(n int, out *StepVerdict, e effect) {
 			j.peak = extra
 			j.v.PeakDisk = &DiskPeak{node.ID, j.m.show(extra)}
 		}
-		if node.DiskFree == nil {
+		if node.DiskFree == nil || !j.sized {
 			continue
 		}
 		free := new(big.Rat).SetInt(new(big.Int).Mul(node.DiskFree, pow10(j.m.scale)))

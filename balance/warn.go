@@ -14,6 +14,7 @@ func (m *model) warnings(g *Goal, r *Ring, stays func(node int) bool) (out []str
 	if m.assumed {
 		warn("no keyspace is given: one replica in every datacenter is assumed, and a byte per token")
 	}
+	warnDisks(g, r, warn)
 	m.warnMembers(g, r, stays, warn)
 	nodes := make([]int, len(m.dcs))
 	rackNodes := make([]int, len(m.racks))
@@ -46,6 +47,17 @@ func (m *model) warnings(g *Goal, r *Ring, stays func(node int) bool) (out []str
 		m.warnHot(p, max(1, count), warn)
 	}
 	return out
+}
+
+// warnDisks tells that disks are not checked where somebody may think they are.
+func warnDisks(g *Goal, r *Ring, warn func(string, ...any)) {
+	free := slices.ContainsFunc(r.Nodes, func(n Node) bool { return n.DiskFree != nil })
+	switch {
+	case free && !r.Measured():
+		warn("how many bytes there are is not known: that the disks can hold them is not checked")
+	case !free && g.Headroom != "":
+		warn("how much disk is free is not known on any node: headroom has no effect")
+	}
 }
 
 // warnMembers looks at nodes that are left out, and at joins to places that

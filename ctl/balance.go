@@ -261,14 +261,27 @@ func (b *balancing) do(cmd *cobra.Command, args, outputs []string, act func(cont
 		return err
 	}
 	r, err := b.source.ring(cmd, b.c)
-	if err == nil && b.goal.Throughput != "" && !measured(r) {
-		err = badUse("--throughput: how many bytes there are is not known, so no time either (--sizes load, or --contact)")
+	if err == nil {
+		err = b.knowsEnough(r)
 	}
 	if err == nil {
 		b.nameNodes(r)
 		err = act(cmd.Context(), r)
 	}
 	return exitOf(err)
+}
+
+// knowsEnough refuses flags that have no effect on what the ring knows.
+func (b *balancing) knowsEnough(r *balance.Ring) error {
+	switch {
+	case b.goal.Throughput != "" && !r.Measured():
+		return badUse("--throughput: how many bytes there are is not known, so no time either (--sizes load, or --contact)")
+	case b.goal.Headroom != "" && !r.Measured():
+		return badUse("--headroom: how many bytes there are is not known (bytes_per_token or density in the ring file, or --sizes load)")
+	case b.goal.Headroom != "" && !slices.ContainsFunc(r.Nodes, func(n balance.Node) bool { return n.DiskFree != nil }):
+		return badUse("--headroom: how much disk is free is not known on any node (disk_free_bytes in the ring file)")
+	}
+	return nil
 }
 
 // exitOf keeps errors away from exit code 2, which means something else here.
@@ -351,7 +364,7 @@ func (b *balancing) readPlan(name string, r *balance.Ring) (*balance.Plan, error
 // surely differ.
 func (b *balancing) countsAlike(p *balance.Plan, r *balance.Ring) bool {
 	if len(p.Ownership.Before) == 0 {
-		return b.source.file != "" || !measured(r)
+		return b.source.file != "" || !r.Measured()
 	}
 	v, err := balance.Verify(&balance.Plan{RingHash: r.Hash()}, r)
 	if err != nil || len(v.Ownership.Before) != len(p.Ownership.Before) {

@@ -31,7 +31,7 @@ const smallRing = 1_000_000
 
 func unitOf(r *balance.Ring, total float64) unit {
 	switch {
-	case measured(r):
+	case r.Measured():
 		return func(a balance.Amount) string { return fileSize(int64(min(a.Float(), math.MaxInt64/2))) }
 	case r.Circumference.IsInt64() && r.Circumference.Int64() <= smallRing:
 		return func(a balance.Amount) string {
