@@ -138,7 +138,16 @@ func (in *ringJSON) shape() (*Ring, error) {
 	if r.Circumference, err = number("circumference", in.Circumference); err != nil {
 		return nil, fmt.Errorf("balance: ring JSON: %w", err)
 	}
-	return r, r.checkShape()
+	if err := r.checkShape(); err != nil {
+		return nil, err
+	}
+	if r.Partitioner == byteOrdered {
+		whole, err := NewRing(byteOrdered)
+		if err != nil || r.Min.Cmp(whole.Min) != 0 || r.Circumference.Cmp(whole.Circumference) != 0 {
+			return nil, fmt.Errorf("balance: ring JSON: tokens of %s are the first %d bytes of keys: leave min and circumference out", byteOrdered, byteOrderedBytes)
+		}
+	}
+	return r, nil
 }
 
 func number(what string, s text) (*big.Int, error) {
