@@ -81,15 +81,20 @@ type measured struct {
 	bytes      float64
 }
 
-// estimates asks every node for the sizes of its primary ranges, and turns them
-// into densities.
-func (r *reader) estimates(ctx context.Context) {
+// estimates turns the sizes of the nodes' primary ranges into densities.
+func (r *reader) estimates(answers []answer) {
 	sizes, disks := map[string][]measured{}, map[string]usage{}
 	whole := true
-	for _, p := range r.peers {
-		if err := r.estimatesOf(ctx, p, sizes, disks); err != nil {
+	for i, a := range answers {
+		if a.err != nil {
 			whole = false
-			r.note("%s does not tell its sizes, its ranges count as the mean: %v", p.node.ID, err)
+			r.note("%s does not tell its sizes, its ranges count as the mean: %v", r.peers[i].node.ID, a.err)
+		}
+		for name, more := range a.sizes {
+			sizes[name] = append(sizes[name], more...)
+		}
+		for name, more := range a.disks {
+			disks[name] = usage{disks[name].mib + more.mib, disks[name].tables + more.tables}
 		}
 	}
 	known, scaled := false, true
@@ -137,16 +142,9 @@ func scale(k *balance.Keyspace, total float64, disk usage) bool {
 	return true
 }
 
-// estimatesOf asks one node.
-func (r *reader) estimatesOf(ctx context.Context, p peer, into map[string][]measured, disks map[string]usage) error {
-	s := r.session
-	if p.native != r.contact {
-		var err error
-		if s, err = r.connect(ctx, p.native); err != nil {
-			return err
-		}
-		defer func() { _ = s.Close() }()
-	}
+// estimates asks one node.
+func (a *answer) estimates(ctx context.Context, s Session) error {
+	a.sizes, a.disks = map[string][]measured{}, map[string]usage{}
 	rows, err := s.Rows(ctx, "SELECT * FROM system.table_estimates")
 	if err != nil {
 		if rows, err = s.Rows(ctx, "SELECT * FROM system.size_estimates"); err != nil {
@@ -160,7 +158,7 @@ func (r *reader) estimatesOf(ctx context.Context, p peer, into map[string][]meas
 		mean, _ := row["mean_partition_size"].(int64)
 		count, _ := row["partitions_count"].(int64)
 		name := text(row["keyspace_name"])
-		into[name] = append(into[name], measured{text(row["range_start"]), text(row["range_end"]), float64(mean) * float64(count)})
+		a.sizes[name] = append(a.sizes[name], measured{text(row["range_start"]), text(row["range_end"]), float64(mean) * float64(count)})
 	}
 	usages, err := s.Rows(ctx, "SELECT * FROM system_views.disk_usage")
 	if err != nil {
@@ -170,7 +168,7 @@ func (r *reader) estimatesOf(ctx context.Context, p peer, into map[string][]meas
 		mib, _ := row["mebibytes"].(int64)
 		name := text(row["keyspace_name"])
 		if mib > 0 {
-			disks[name] = usage{disks[name].mib + float64(mib), disks[name].tables + 1}
+			a.disks[name] = usage{a.disks[name].mib + float64(mib), a.disks[name].tables + 1}
 		}
 	}
 	return nil
