@@ -71,6 +71,7 @@ func (t *text) UnmarshalJSON(b []byte) error {
 func Parse(data []byte) (*Ring, error) {
 	var in ringJSON
 	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields() // a free disk under another name would not be looked at
 	if err := dec.Decode(&in); err != nil {
 		return nil, fmt.Errorf("balance: ring JSON: %w", err)
 	}
@@ -206,6 +207,9 @@ func (in *keyspaceJSON) keyspace(r *Ring) (k Keyspace, err error) {
 	k = Keyspace{Name: in.Name, Strategy: shortStrategy(in.Strategy), DCs: in.DCs, PerToken: in.PerToken}
 	if in.RF != nil {
 		k.RF = *in.RF
+	}
+	if k.Strategy == network && k.RF != 0 && len(k.DCs) > 0 {
+		return k, fmt.Errorf("%s takes rf, for every datacenter, or dcs, not both", network)
 	}
 	for _, d := range in.Density {
 		at, err := r.ParseToken(string(d[0]))

@@ -337,8 +337,11 @@ func (j *judge) regain(n int, c change) {
 
 // earlier has v clean up after the step before n.
 func (j *judge) earlier(n int, v int32) {
-	s := &j.plan.Steps[n-2]
-	s.Cleanup = append(s.Cleanup, j.m.ring.Nodes[v].ID)
+	s, id := &j.plan.Steps[n-2], j.m.ring.Nodes[v].ID
+	s.Cleanup = append(s.Cleanup, id)
+	if _, told := s.DiskAfter[id]; told {
+		s.DiskAfter[id] = j.m.show(j.r.stored[v])
+	}
 	j.v.Cleanups++
 	j.dirty[v], j.r.left[v] = false, amount{}
 	delete(j.shed, v)
@@ -430,6 +433,9 @@ func (j *judge) cleanup(n int, s *Step, a act, out *StepVerdict, e effect) {
 		j.dirty[v], j.r.left[v] = false, amount{}
 		delete(j.shed, int32(v))
 		j.v.Cleanups++
+	}
+	if j.enrich && j.detail {
+		j.diskAfter(s, out)
 	}
 	must := out.Cleanup
 	switch j.goal.Cleanup {

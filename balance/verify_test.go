@@ -41,3 +41,19 @@ func TestStaleGoals(t *testing.T) {
 		}
 	}
 }
+
+// TestDiskAfter holds that what nobody has cleaned up is still on disk.
+func TestDiskAfter(t *testing.T) {
+	r := parse(t, `{"circumference":300,"nodes":[{"id":"a","tokens":[0]},{"id":"b","tokens":[90]},{"id":"c","tokens":[180]}],
+		"keyspaces":[{"name":"ks","strategy":"SimpleStrategy","rf":1}]}`)
+	for cleanup, want := range map[string]Amount{CleanupEach: "110", CleanupDeferred: "120"} {
+		p, err := MakePlan(r, Goal{Cleanup: cleanup})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// a, with 120, goes from 0 to 290 and then loses 10 more to c.
+		if len(p.Steps) != 2 || p.Steps[0].Node != "a" || p.Steps[0].DiskAfter["a"] != want || p.Steps[1].DiskAfter["a"] != "100" {
+			t.Errorf("%s: %+v, not %s on a", cleanup, p.Steps, want)
+		}
+	}
+}

@@ -24,7 +24,7 @@ func (r *reader) tokenRange() error {
 	}
 	start, ok1 := between(line, "start_token:", ",")
 	end, ok2 := between(line, "end_token:", ",")
-	list, ok3 := between(line, " endpoints:[", "]")
+	list, ok3 := between(line, " endpoints:[", "], rpc_endpoints:[") // with -pp an IPv6 address has brackets of its own
 	details, ok4 := between(line, "endpoint_details:[", ")])")
 	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return r.fail("%q is no line of describering", clip(line))
