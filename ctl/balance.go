@@ -76,10 +76,9 @@ func (c *command) balance() *cobra.Command {
 	return cmd
 }
 
-// goalFlags are what a plan shall reach.
-func (b *balancing) goalFlags(f *pflag.FlagSet) {
+// judgeFlags are what a plan shall reach, and what it may do for it.
+func (b *balancing) judgeFlags(f *pflag.FlagSet) {
 	g, t := &b.goal, &b.text
-	f.StringSliceVar(&t.objective, "objective", nil, "what counts first: an order of moves,bytes,rack")
 	f.StringVar(&g.Mode, "mode", "", "what is even: auto, primary, rack, replicated (default auto)")
 	f.StringVar(&g.Racks, "racks", "", "alternating racks: tiebreak, require, ignore (default tiebreak)")
 	f.StringVar(&t.tolerance, "tolerance", "", "how far a node may be from its ideal share: 5% or 0.05 (default exact)")
@@ -89,9 +88,19 @@ func (b *balancing) goalFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&g.Leave, "leave", nil, "a node that shall leave")
 	f.IntVar(&t.maxMoves, "max-moves", 0, "the best balance that so many moves buy")
 	f.StringVar(&t.maxBytes, "max-bytes", "", "the best balance that so much streaming buys: 500GiB")
-	f.StringVar(&b.source.sizes, "sizes", "", "where data is: token (even), load (nodes' loads, even), estimates (measured; with --contact)")
 	f.StringVar(&g.Cleanup, "cleanup", "", "each (the moved node and all whose ranges changed), needed, deferred (default each)")
 	f.StringVar(&t.headroom, "headroom", "", "part of the free disk to leave free: 20%")
+}
+
+// judgeFlagNames are those that show takes with a plan only.
+var judgeFlagNames = []string{"racks", "tolerance", "slack", "weight", "join", "leave", "max-moves", "max-bytes", "cleanup", "headroom"}
+
+// goalFlags are those, and how a plan is made.
+func (b *balancing) goalFlags(f *pflag.FlagSet) {
+	b.judgeFlags(f)
+	g, t := &b.goal, &b.text
+	f.StringSliceVar(&t.objective, "objective", nil, "what counts first: an order of moves,bytes,rack")
+	f.StringVar(&b.source.sizes, "sizes", "", "where data is: token (even), load (nodes' loads, even), estimates (measured; with --contact)")
 	f.StringVar(&t.throughput, "throughput", "", "streaming speed, for the time it takes: 200MiB/s")
 	f.IntVar(&g.Frontier, "frontier", 0, "tell what up to so many moves buy")
 	f.BoolVar(&g.Exhaustive, "exhaustive", false, "search longer for the plan that is surely best, of rings of up to 12 nodes of one token")
@@ -126,6 +135,7 @@ func (b *balancing) plan() *cobra.Command {
 func (b *balancing) verify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "verify PLAN", Short: "Judge a plan, whoever made it: valid or why not, bytes, cleanup, ownership",
+		Long: "Judge a plan, whoever made it, by the goal that it names; flags say what it does not, or otherwise.",
 		Args: exactly(1, "the plan's file, or -"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return b.do(cmd, args, []string{"table", "json", "yaml"}, func(ctx context.Context, r *balance.Ring) error {
@@ -145,6 +155,7 @@ func (b *balancing) verify() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&b.source.sizes, "sizes", "", "where data is: token, load, estimates, as it was for the plan")
+	b.judgeFlags(cmd.Flags())
 	return cmd
 }
 
@@ -204,6 +215,11 @@ func (b *balancing) show() *cobra.Command {
 			}
 			return b.do(cmd, args, outputs, func(ctx context.Context, r *balance.Ring) error {
 				if len(args) == 0 {
+					for _, name := range judgeFlagNames {
+						if cmd.Flags().Changed(name) {
+							return badUse("--%s goes with a plan to show", name)
+						}
+					}
 					return b.showRing(r)
 				}
 				p, err := b.readPlan(args[0], r)
@@ -225,7 +241,7 @@ func (b *balancing) show() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&b.source.sizes, "sizes", "", "where data is: token, load, estimates")
-	f.StringVar(&b.goal.Mode, "mode", "", "what is even: auto, primary, rack, replicated (default auto)")
+	b.judgeFlags(f)
 	return cmd
 }
 
@@ -342,8 +358,12 @@ func (b *balancing) readPlan(name string, r *balance.Ring) (*balance.Plan, error
 		return nil, err
 	}
 	p, err := balance.ParsePlan(data)
-	if err != nil || p.RingHash != "" && p.RingHash != r.Hash() || b.countsAlike(p, r) {
-		return p, err
+	if err != nil {
+		return nil, err
+	}
+	b.override(&p.Goal)
+	if p.RingHash != "" && p.RingHash != r.Hash() || b.countsAlike(p, r) {
+		return p, nil
 	}
 	p.Summary = balance.Summary{}
 	if p.Claims != nil {

@@ -66,6 +66,35 @@ func (b *balancing) readGoal() error {
 	return nil
 }
 
+// override puts what flags say over the goal of a plan that was read.
+func (b *balancing) override(g *balance.Goal) {
+	said := &b.goal
+	over(&g.Mode, said.Mode)
+	over(&g.Racks, said.Racks)
+	over(&g.Tolerance, said.Tolerance)
+	over(&g.Slack, said.Slack)
+	over(&g.MovesMax, said.MovesMax)
+	over(&g.BytesMax, said.BytesMax)
+	over(&g.Cleanup, said.Cleanup)
+	over(&g.Headroom, said.Headroom)
+	if len(said.Join) > 0 {
+		g.Join = said.Join
+	}
+	if len(said.Leave) > 0 {
+		g.Leave = said.Leave
+	}
+	if len(said.Weights) > 0 {
+		g.Weights = said.Weights
+	}
+}
+
+func over[T comparable](value *T, said T) {
+	var nothing T
+	if said != nothing {
+		*value = said
+	}
+}
+
 // nameNodes names nodes in the goal as the ring does: an operator copies IPv6
 // addresses from nodetool, which writes all their zeros.
 func (b *balancing) nameNodes(r *balance.Ring) {

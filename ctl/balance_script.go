@@ -197,7 +197,7 @@ func (b *balancing) script(r *balance.Ring, p *balance.Plan) (string, error) {
 	}
 	var out strings.Builder
 	fmt.Fprintf(&out, "#!/bin/sh\n# %s\n# Made for the ring %s.\n# NODETOOL is how nodetool is called here, with its user and port; it must reach all nodes.\n%s",
-		b.headline(r, p), p.RingHash, scriptHead)
+		b.headline(r, p), r.Hash(), scriptHead)
 	if joins {
 		out.WriteString(scriptJoin)
 	}
