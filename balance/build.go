@@ -47,7 +47,7 @@ func build(r *Ring, goal Goal, acts []act, m *model) (*Plan, *Verdict, error) {
 	moves, score := v.Moves, v.RackScore
 	p.Claims = &Claims{Moves: &moves, Bytes: v.Bytes, RackScore: &score}
 	p.Warnings = append(p.Warnings, m.ring.Notes...)
-	p.Warnings = append(p.Warnings, j.m.warnings(&goal, r, j.owning)...)
+	p.Warnings = append(p.Warnings, v.Warnings...)
 	return p, v, nil
 }
 

@@ -139,6 +139,7 @@ func (j *judge) run(p *Plan) {
 	j.v.Balanced, j.v.Mode = balanced, after.mode
 	j.v.Bytes, j.v.Distance = j.m.show(j.bytes), show(j.distance.big(), 0)
 	j.v.RackScore = j.m.rackScore(j.r)
+	j.v.Warnings = append(j.v.Warnings, j.m.warnings(&j.goal, j.owning)...)
 	j.finish(p)
 }
 

@@ -57,3 +57,12 @@ func TestDiskAfter(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifyWarns holds that a plan made elsewhere is warned about as one's own.
+func TestVerifyWarns(t *testing.T) {
+	r := parse(t, strings.Replace(classic, `"rf":2`, `"rf":7`, 1))
+	v, err := Verify(&Plan{RingHash: r.Hash()}, r)
+	if err != nil || !strings.Contains(strings.Join(v.Warnings, "\n"), "RF above nodes: keyspace ks wants 7 replicas in the cluster, which has 6 nodes") {
+		t.Errorf("%v %q", err, v.Warnings)
+	}
+}

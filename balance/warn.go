@@ -9,7 +9,8 @@ import (
 
 // warnings are what a reader should know of a ring and what is asked of it;
 // stays tells who is in it at the end.
-func (m *model) warnings(g *Goal, r *Ring, stays func(node int) bool) (out []string) {
+func (m *model) warnings(g *Goal, stays func(node int) bool) (out []string) {
+	r := m.ring
 	warn := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	if m.assumed {
 		warn("no keyspace is given: one replica in every datacenter is assumed, and a byte per token")

@@ -234,7 +234,11 @@ func (b *balancing) show() *cobra.Command {
 					return ending{code, fmt.Errorf("the plan is not valid: %s", reason(v))}
 				}
 				fill(p, v)
-				p.Warnings = append(p.Warnings, r.Notes...)
+				for _, w := range slices.Concat(r.Notes, v.Warnings) {
+					if !slices.Contains(p.Warnings, w) {
+						p.Warnings = append(p.Warnings, w)
+					}
+				}
 				return b.showPlan(r, p)
 			})
 		},

@@ -344,10 +344,14 @@ type growth struct {
 func (b *balancing) showGrowth(r *balance.Ring, stages []balance.Growth) error {
 	return b.c.show(growth{"helenus.balance.growth/1", stages}, func(w io.Writer) {
 		total := 0.0
-		if v, err := balance.Verify(&balance.Plan{Goal: balance.Goal{NodesDown: true}, RingHash: r.Hash()}, r); err == nil {
+		if v := asIs(r, b.goal.Mode); v != nil {
 			for _, s := range v.Ownership.Before {
 				total += s.Bytes.Float()
 			}
+		}
+		var warnings []string
+		if v := asIs(stages[len(stages)-1].Ring, b.goal.Mode); v != nil {
+			warnings = v.Warnings
 		}
 		show := unitOf(r, total)
 		var rows [][]string
@@ -355,6 +359,15 @@ func (b *balancing) showGrowth(r *balance.Ring, stages []balance.Growth) error {
 			rows = append(rows, []string{strconv.Itoa(s.Nodes), strconv.Itoa(s.Joined), strconv.Itoa(s.Moves), show(s.Bytes), fmt.Sprintf("%.2fx", s.MaxOverMean), fmt.Sprintf("%.2f%%", 100*s.Worst), s.Proof})
 		}
 		writeTable(w, []string{"nodes", "joined", "moves", "streamed", "max/mean", "worst from ideal", "proof"}, rows)
-		notes(w, r.Notes)
+		notes(w, slices.Concat(r.Notes, warnings))
 	})
+}
+
+// asIs judges a ring without any step; nil if it cannot be understood.
+func asIs(r *balance.Ring, mode string) *balance.Verdict {
+	v, err := balance.Verify(&balance.Plan{Goal: balance.Goal{Mode: mode}, RingHash: r.Hash()}, r)
+	if err != nil {
+		return nil
+	}
+	return v
 }
