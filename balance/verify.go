@@ -140,6 +140,9 @@ func (j *judge) run(p *Plan) {
 	j.v.Bytes, j.v.Distance = j.m.show(j.bytes), show(j.distance.big(), 0)
 	j.v.RackScore = j.m.rackScore(j.r)
 	j.v.Warnings = append(j.v.Warnings, j.m.warnings(&j.goal, j.owning)...)
+	if (j.goal.Racks == RacksRequire || j.goal.Objective[0] == ByRack) && j.v.RackScore > 0 {
+		j.v.Warnings = append(j.v.Warnings, fmt.Sprintf("racks shall alternate, and %d runs of consecutive tokens repeat one: racks of unequal size never alternate all the way", j.v.RackScore))
+	}
 	j.finish(p)
 }
 

@@ -61,7 +61,23 @@ func TestDiskAfter(t *testing.T) {
 // TestVerifyWarns holds that a plan made elsewhere is warned about as one's own.
 func TestVerifyWarns(t *testing.T) {
 	r := parse(t, strings.Replace(classic, `"rf":2`, `"rf":7`, 1))
-	v, err := Verify(&Plan{RingHash: r.Hash()}, r)
+	for i := range r.Nodes {
+		r.Nodes[i].Rack = "AAABBB"[i : i+1]
+	}
+	v, err := Verify(&Plan{RingHash: r.Hash(), Goal: Goal{Mode: ModeRack, Racks: RacksRequire, Tolerance: "0.9"}}, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"RF above nodes: keyspace ks wants 7 replicas in the cluster, which has 6 nodes",
+		"racks shall alternate, and 4 runs of consecutive tokens repeat one",
+		"mode rack balances arcs within racks, and SimpleStrategy, of keyspace ks, does not look at racks",
+	} {
+		if !strings.Contains(strings.Join(v.Warnings, "\n"), want) {
+			t.Errorf("%q, not %q", v.Warnings, want)
+		}
+	}
+	v, err = Verify(&Plan{RingHash: r.Hash()}, r)
 	if err != nil || !strings.Contains(strings.Join(v.Warnings, "\n"), "RF above nodes: keyspace ks wants 7 replicas in the cluster, which has 6 nodes") {
 		t.Errorf("%v %q", err, v.Warnings)
 	}

@@ -42,8 +42,11 @@ func (m *model) warnings(g *Goal, stays func(node int) bool) (out []string) {
 		if p.factor > count {
 			warn("RF above nodes: keyspace %s wants %d replicas in %s, which has %d nodes", p.spaces[0].name, p.factor, where, count)
 		}
-		if p.domain != everywhere {
+		switch {
+		case p.domain != everywhere:
 			m.warnRacks(g, p, rackNodes, count, warn)
+		case g.Mode == ModeRack && len(m.racks) > 1:
+			warn("mode rack balances arcs within racks, and SimpleStrategy, of keyspace %s, does not look at racks: what nodes store may differ", p.spaces[0].name)
 		}
 		m.warnHot(p, max(1, count), warn)
 	}

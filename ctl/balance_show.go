@@ -56,18 +56,43 @@ func plural(n int, one string) string {
 	return strconv.Itoa(n) + " " + one + "s"
 }
 
+// joinsAndLeaves counts the steps that are no moves.
+func joinsAndLeaves(p *balance.Plan) string {
+	joins, leaves := 0, 0
+	for i := range p.Steps {
+		switch p.Steps[i].Op {
+		case balance.OpJoin, "join":
+			joins++
+		case balance.OpLeave, "leave":
+			leaves++
+		}
+	}
+	var parts []string
+	if joins > 0 {
+		parts = append(parts, plural(joins, "join"))
+	}
+	if leaves > 0 {
+		parts = append(parts, plural(leaves, "leave"))
+	}
+	return strings.Join(parts, ", ")
+}
+
 // headline is a plan in a line.
 func (b *balancing) headline(r *balance.Ring, p *balance.Plan) string {
 	before, after := p.Ownership.Stats.Before, p.Ownership.Stats.After
+	racks := ""
+	if n := p.Summary.RackScore; n > 0 && p.Goal.Racks != balance.RacksIgnore && !vnodes(r) {
+		racks = fmt.Sprintf(", racks repeated %d", n)
+	}
 	if len(p.Steps) == 0 {
-		return fmt.Sprintf("balanced, no moves needed: max/mean %.2fx, worst %.2f%% from ideal", before.MaxOverMean, 100*before.Worst)
+		return fmt.Sprintf("balanced, no moves needed: max/mean %.2fx, worst %.2f%% from ideal%s", before.MaxOverMean, 100*before.Worst, racks)
 	}
 	show := b.bytes(r, p)
 	s := &p.Summary
 	var parts []string
 	parts = append(parts, plural(s.Moves, "move"))
 	if others := len(p.Steps) - s.Moves; others > 0 {
-		parts = append(parts, plural(others, "join or leave"))
+		parts = append(parts, joinsAndLeaves(p))
 	}
 	bound := ""
 	switch {
@@ -78,11 +103,17 @@ func (b *balancing) headline(r *balance.Ring, p *balance.Plan) string {
 	case s.Proof != "":
 		bound = fmt.Sprintf(" (bound %s, %.1f%% above)", show(s.LowerBound), 100*s.Gap)
 	}
-	parts = append(parts, show(s.Bytes)+" streamed"+bound, fmt.Sprintf("max/mean %.2fx -> %.2fx", before.MaxOverMean, after.MaxOverMean))
+	parts = append(parts, show(s.Bytes)+" streamed"+bound, fmt.Sprintf("max/mean %.2fx -> %.2fx%s", before.MaxOverMean, after.MaxOverMean, racks))
 	if s.ETA > 0 {
 		parts = append(parts, "about "+duration(s.ETA))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// vnodes tells whether nodes have several tokens: which racks these alternate
+// between says little then.
+func vnodes(r *balance.Ring) bool {
+	return slices.ContainsFunc(r.Nodes, func(n balance.Node) bool { return len(n.Tokens) > 1 })
 }
 
 // duration is for people: two units at the most.
