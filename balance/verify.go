@@ -70,6 +70,7 @@ func Verify(p *Plan, r *Ring) (*Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
+	j.unknownKeyspaces(p)
 	if j.unfit {
 		p = &Plan{}
 	}
@@ -144,6 +145,23 @@ func (j *judge) run(p *Plan) {
 		j.v.Warnings = append(j.v.Warnings, fmt.Sprintf("racks shall alternate, and %d runs of consecutive tokens repeat one: racks of unequal size never alternate all the way", j.v.RackScore))
 	}
 	j.finish(p)
+}
+
+// unknownKeyspaces tells of keyspaces that a plan streams and the ring does not
+// have: the plan was made for another cluster, or of a paste, which has no names.
+func (j *judge) unknownKeyspaces(p *Plan) {
+	known := map[string]bool{"": true} // what was assumed has no name
+	for _, s := range j.m.spaces {
+		known[s.name] = true
+	}
+	for i := range p.Steps {
+		for _, s := range p.Steps[i].Streams {
+			if !known[s.Keyspace] {
+				known[s.Keyspace] = true
+				j.v.Warnings = append(j.v.Warnings, fmt.Sprintf("step %d streams keyspace %s, which the ring does not have", i+1, s.Keyspace))
+			}
+		}
+	}
 }
 
 // owning tells whether a node holds tokens now.

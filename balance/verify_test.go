@@ -82,3 +82,19 @@ func TestVerifyWarns(t *testing.T) {
 		t.Errorf("%v %q", err, v.Warnings)
 	}
 }
+
+func TestUnknownKeyspaces(t *testing.T) {
+	r := parse(t, classic)
+	p, err := MakePlan(r, Goal{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const unknown = "which the ring does not have"
+	if v, err := Verify(p, r); err != nil || strings.Contains(strings.Join(v.Warnings, "\n"), unknown) {
+		t.Errorf("%v %q", err, v.Warnings)
+	}
+	p.Steps[0].Streams = append(p.Steps[0].Streams, Stream{Keyspace: "gone"}, Stream{Keyspace: "gone"})
+	if v, err := Verify(p, r); err != nil || strings.Count(strings.Join(v.Warnings, "\n"), "step 1 streams keyspace gone, "+unknown) != 1 {
+		t.Errorf("%v %q", err, v.Warnings)
+	}
+}
