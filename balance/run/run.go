@@ -47,24 +47,24 @@ func (p Phase) Over() bool {
 
 // Config is how carefully to go. Times are in seconds.
 type Config struct {
-	Windows   []Window
-	LoadMax   float64 // no move begins while the load seen is higher; 0: no gate
-	Delay     int64   // between a step's end and the next one's beginning
-	Poll      int64   // between looks at the ring
-	TriesMax  int     // per move and cleanup; 0: three
-	Replan    bool    // ask for a new plan when the ring is another one
-	MaxReplan int     // how often; 0: three
+	Windows    []Window
+	LoadMax    float64 // no move begins while the load seen is higher; 0: no gate
+	Delay      int64   // between a step's end and the next one's beginning
+	Poll       int64   // between looks at the ring
+	TriesMax   int     // per move and cleanup; 0: three
+	Replan     bool    // ask for a new plan when the ring is another one
+	ReplansMax int     // how many new plans; 0: three
 }
 
-// Window is when moves may begin, in seconds of the day; From above To runs
-// over midnight.
+// Window is when moves may begin, in seconds of the day. From above To runs over
+// midnight, and a window from a time to itself is the whole day.
 type Window struct{ From, To int64 }
 
 const day = 24 * 60 * 60
 
 func (w Window) open(now int64) bool {
 	t := (now%day + day) % day
-	if w.From <= w.To {
+	if w.From < w.To {
 		return w.From <= t && t < w.To
 	}
 	return t >= w.From || t < w.To
@@ -177,8 +177,8 @@ func Begin(p *balance.Plan, r *balance.Ring, c Config) (State, []Effect, error) 
 	if s.config.TriesMax == 0 {
 		s.config.TriesMax = 3
 	}
-	if s.config.MaxReplan == 0 {
-		s.config.MaxReplan = 3
+	if s.config.ReplansMax == 0 {
+		s.config.ReplansMax = 3
 	}
 	if err := s.take(p, r); err != nil {
 		return State{}, nil, err
@@ -515,7 +515,7 @@ func (s State) stale(now *balance.Ring) (State, []Effect) {
 	s.owe()
 	goal := s.plan.Goal
 	limited := goal.MovesMax > 0 || goal.BytesMax != "" // nobody knows what is left of that
-	if !s.config.Replan || limited || s.Replans >= s.config.MaxReplan || s.Aborting {
+	if !s.config.Replan || limited || s.Replans >= s.config.ReplansMax || s.Aborting {
 		if len(s.Owed) > 0 {
 			reason += "; to be cleaned up yet: " + strings.Join(s.Owed, ", ")
 		}

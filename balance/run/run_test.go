@@ -364,9 +364,14 @@ func TestGates(t *testing.T) {
 			t.Errorf("%s: %s %q %v", c.name, s.Phase, s.Reason, effects)
 		}
 	}
-	s, _, _ := Begin(p, l.ring, Config{Windows: []Window{{86000, 200}}, LoadMax: 2})
-	if s, _ = Step(s, Observed{100, l.ring, 1}); s.Phase != Moving {
-		t.Error("open gates hold it back")
+	for _, w := range []Window{{86000, 200}, {0, 0}, {500, 500}} {
+		s, _, err := Begin(p, l.ring, Config{Windows: []Window{w}, LoadMax: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, _ = Step(s, Observed{100, l.ring, 1}); s.Phase != Moving {
+			t.Errorf("the open window %v holds it back", w)
+		}
 	}
 }
 
