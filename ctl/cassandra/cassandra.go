@@ -280,6 +280,7 @@ type answer struct {
 	err   error // why it does not tell its sizes
 	sizes map[string][]measured
 	disks map[string]usage
+	heavy map[string]heavy // by keyspace
 }
 
 // ask connects to every node, many at a time.
