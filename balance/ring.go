@@ -29,9 +29,6 @@ import (
 	"math/big"
 	"slices"
 	"strings"
-
-	"helenus/internal/ring"
-	"helenus/internal/token"
 )
 
 // Ring is a cluster as it is: what a plan starts from.
@@ -232,24 +229,3 @@ func (r *Ring) node(id string) int {
 }
 
 func shortStrategy(s string) string { return s[strings.LastIndexByte(s, '.')+1:] }
-
-// FromTopology is the ring of a running cluster, without its keyspaces.
-func FromTopology(t *ring.Topology, p token.Partitioner) (*Ring, error) {
-	r, err := NewRing(p.Name())
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range t.Nodes() {
-		node := Node{ID: n.Endpoint.String(), HostID: fmt.Sprint(n.HostID), DC: string(n.Datacenter), Rack: string(n.Rack)}
-		node.State = "U" + n.State.String()[:1]
-		for _, tok := range n.Tokens {
-			at, err := r.ParseToken(p.Format(tok))
-			if err != nil {
-				return nil, fmt.Errorf("balance: node %s: %w", node.ID, err)
-			}
-			node.Tokens = append(node.Tokens, at)
-		}
-		r.Nodes = append(r.Nodes, node)
-	}
-	return r, nil
-}
