@@ -90,7 +90,7 @@ func (r *reader) closeRanges() error {
 	if r.seen&^inDescribe != 0 {
 		return nil
 	}
-	r.notes = append(r.notes, "describering names replicas, not owners: the first replica of a range is taken for its owner")
+	r.notes = append(r.notes, "describering names replicas, not owners: the first replica of a range is taken for its owner, which is wrong where a datacenter has none of this keyspace")
 	for _, t := range r.ranges {
 		m := r.byName[t.endpoints[0]]
 		m.tokens = append(m.tokens, t.end)
