@@ -14,14 +14,13 @@ import (
 // allocateTokens makes cluster.Config.Allocate: tokens for a node that joins, so
 // that with factor replicas in its datacenter (the setting
 // allocate_tokens_for_local_replication_factor) all nodes there store about as
-// much. Factor 0 is nil: random tokens. For the same state it gives the same
+// much for each of their tokens: a machine twice as large has twice as many.
+// Factor 0 is nil: random tokens. For the same state it gives the same
 // tokens, but for the first node of a datacenter: of two nodes that join at the
 // same time one is refused and has to ask again with the newer state.
 //
 // More than allocatedTokensMax tokens are random ones: so many are about even by
 // themselves, and choosing them takes longer than a start should.
-//
-// A machine's share by its size has its place here: balance.Node.Weight.
 func allocateTokens(factor int, rand func([]byte), log *slog.Logger) func(*meta.State, meta.Node, int) []token.Token {
 	if factor == 0 {
 		return nil
@@ -50,7 +49,7 @@ func joinTokens(s *meta.State, joins *meta.Node, count, factor int, rand func([]
 		if n.HostID == joins.HostID {
 			continue
 		}
-		node := balance.Node{ID: n.HostID.String(), DC: string(n.Datacenter), Rack: string(n.Rack), Weight: balance.WeightOne}
+		node := balance.Node{ID: n.HostID.String(), DC: string(n.Datacenter), Rack: string(n.Rack)}
 		for _, t := range n.Tokens {
 			at, err := r.ParseToken(s.Partitioner.Format(t))
 			if err != nil {

@@ -44,7 +44,7 @@ func apply(t *testing.T, s *meta.State, c meta.Change) *meta.State {
 
 // worst is the most that a node of a datacenter stores, over what it would if
 // all was even: racks store as much as they have to, and nodes of a rack the
-// same.
+// same for each of their tokens.
 func worst(t *testing.T, s *meta.State, dc helenus.Datacenter, factor int) float64 {
 	t.Helper()
 	strategy, err := ring.NewStrategy(ring.NetworkName, map[string]string{string(dc): fmt.Sprint(factor)})
@@ -54,7 +54,7 @@ func worst(t *testing.T, s *meta.State, dc helenus.Datacenter, factor int) float
 	stored, inRack, rackStores := map[*ring.Node]float64{}, map[helenus.Rack]float64{}, map[helenus.Rack]float64{}
 	for _, n := range s.Topology.Nodes() {
 		if n.Datacenter == dc {
-			inRack[n.Rack]++
+			inRack[n.Rack] += float64(len(n.Tokens))
 		}
 	}
 	for _, r := range ring.NewPlacement(strategy, s.Topology).Ranges() {
@@ -66,7 +66,7 @@ func worst(t *testing.T, s *meta.State, dc helenus.Datacenter, factor int) float
 	}
 	most := 0.0
 	for n, share := range stored {
-		most = max(most, share*inRack[n.Rack]/rackStores[n.Rack])
+		most = max(most, share/float64(len(n.Tokens))*inRack[n.Rack]/rackStores[n.Rack])
 	}
 	return most
 }
@@ -106,6 +106,24 @@ func TestJoinsKeepTheRingEven(t *testing.T) {
 			})
 			if random < c.random {
 				t.Errorf("%d racks, %d tokens: random tokens reach %.3f, so that this test shows nothing", c.racks, c.tokens, random)
+			}
+		}
+	}
+}
+
+// TestJoinsInProportion: machines of several sizes store in proportion to their
+// tokens.
+func TestJoinsInProportion(t *testing.T) {
+	for racks, allowed := range map[int]float64{1: 1.15, 3: 1.05} {
+		s := founded(t, token.Murmur3Partitioner{})
+		allocate := allocateTokens(3, chance(1), slog.New(slog.DiscardHandler))
+		for i := range 15 {
+			n := joiner("dc1", i, racks)
+			n.Tokens = allocate(s, n, []int{16, 32, 8}[i/3%3])
+			s = apply(t, s, meta.Register{Node: n})
+			// Before that the largest would store more than all there is.
+			if w := worst(t, s, "dc1", 3); i >= 4 && w > allowed {
+				t.Errorf("%d racks, %d nodes: a node stores %.3f of its share, more than %.2f", racks, i+1, w, allowed)
 			}
 		}
 	}

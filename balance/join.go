@@ -9,8 +9,10 @@ import (
 
 // JoinTokens chooses count tokens for a node that joins r, so that with factor
 // replicas in its datacenter every node there stores about as much as it did
-// before, less the part that goes to the new one. Chance (any number) decides
-// for the first nodes of a datacenter; all the rest follows.
+// before, less the part that goes to the new one. Shares are in proportion to
+// tokens, whatever the weights in r: who has twice as many stores twice as much.
+// Chance (any number) decides for the first nodes of a datacenter; all the rest
+// follows.
 func JoinTokens(r *Ring, j Join, count, factor int, chance uint64) ([]Position, error) {
 	if count < 1 || count > tokensMax || factor < 1 || factor > factorMax {
 		return nil, fmt.Errorf("balance: %d tokens of a node that joins, for %d replicas", count, factor)
@@ -34,6 +36,9 @@ func JoinTokens(r *Ring, j Join, count, factor int, chance uint64) ([]Position, 
 		}
 	}
 	joined := r.Clone()
+	for i := range joined.Nodes {
+		joined.Nodes[i].Weight = WeightOne * Weight(len(joined.Nodes[i].Tokens)) / Weight(count) // the new one's is WeightOne
+	}
 	goal := Goal{NodesDown: true}
 	if len(held) < factor || rackIsNew && len(racks) <= factor {
 		// Whatever its tokens, it will store a replica of everything. What can be

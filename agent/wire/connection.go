@@ -19,6 +19,7 @@ func (l *link) run() {
 	for {
 		nc, err := l.connect()
 		if err == nil {
+			l.p.isBack(l)
 			l.serve(nc)
 		} else if nc != nil {
 			_ = nc.Close() // err says more

@@ -61,15 +61,23 @@ func (w *Wire) isBack(id helenus.HostID) {
 	order := w.order
 	w.mu.Unlock()
 	for _, p := range order {
-		if p.to.ID != id {
+		if p.to.ID == id {
+			p.isBack(nil)
+		}
+	}
+}
+
+// isBack is the same after one lane has connected: gossip may count a node alive
+// again while the lanes of requests would still refuse to try.
+func (p *peer) isBack(by *link) {
+	for i := range p.links {
+		l := &p.links[i]
+		if l == by {
 			continue
 		}
-		for i := range p.links {
-			l := &p.links[i]
-			l.mu.Lock()
-			l.retryAt, l.failures = 0, 0
-			l.mu.Unlock()
-		}
+		l.mu.Lock()
+		l.retryAt, l.failures = 0, 0
+		l.mu.Unlock()
 	}
 }
 

@@ -35,6 +35,7 @@ type subject interface {
 	join(i int)
 	keepHints(on bool) // for nodes that are away, at all that live
 	hintsLeft() bool
+	allServe(i int) bool // as far as node i knows
 }
 
 // everyday are the stories that need no node to be held for dead, which takes
@@ -310,6 +311,9 @@ func (s *story) create(factor, more string) string {
 	}
 	for i := range 3 { // what went before is over when each node can reach each
 		eventually(s.t, "all nodes alive", func() bool { return s.cql(i, helenus.All, "SELECT k FROM t") == "" })
+		// A node that came back in the story before is alive before it serves, and
+		// clients hear of that when it does.
+		eventually(s.t, "all nodes known to serve", func() bool { return s.of.allServe(i) })
 	}
 	return ""
 }

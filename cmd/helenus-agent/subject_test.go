@@ -6,6 +6,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -49,6 +50,16 @@ func (l *lab) keepHints(on bool) {
 
 func (l *lab) hintsLeft() bool {
 	return slices.ContainsFunc(l.nodes, func(p *process) bool { return p.cmd != nil && p.keepsHints() })
+}
+
+func (l *lab) allServe(i int) bool {
+	var known report.GossipInfo
+	if err := l.nodes[i].ask("/gossip", nil, &known); err != nil {
+		l.t.Fatal(err)
+	}
+	return !slices.ContainsFunc(known.Nodes, func(n report.GossipNode) bool {
+		return !slices.ContainsFunc(n.States, func(s report.GossipState) bool { return s.Name == "RPC_READY" && s.Value == "true" })
+	})
 }
 
 // control is three real Cassandras at loopback addresses. Nobody can be cut off
@@ -131,4 +142,10 @@ func (c *control) hintsLeft() bool {
 		}
 	}
 	return false
+}
+
+var rpcReady = regexp.MustCompile(`RPC_READY:\d+:true`)
+
+func (c *control) allServe(i int) bool {
+	return len(rpcReady.FindAllString(c.nodes[i].Nodetool(c.t, "gossipinfo"), -1)) == len(c.nodes)
 }
