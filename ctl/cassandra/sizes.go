@@ -211,15 +211,13 @@ func (a *answer) estimates(ctx context.Context, s Session) error {
 			a.weigh(row, float64(mib-1)*(1<<20)) // it is rounded up
 		}
 	}
-	usages, err := s.Rows(ctx, "SELECT * FROM system_views.disk_usage")
-	if err != nil {
-		return nil
-	}
-	for _, row := range usages {
-		mib, _ := row["mebibytes"].(int64)
-		name := text(row["keyspace_name"])
-		if mib > 0 {
-			a.disks[name] = usage{a.disks[name].mib + float64(mib), a.disks[name].tables + 1}
+	if usages, err := s.Rows(ctx, "SELECT * FROM system_views.disk_usage"); err == nil {
+		for _, row := range usages {
+			mib, _ := row["mebibytes"].(int64)
+			name := text(row["keyspace_name"])
+			if mib > 0 {
+				a.disks[name] = usage{a.disks[name].mib + float64(mib), a.disks[name].tables + 1}
+			}
 		}
 	}
 	return nil
