@@ -98,3 +98,38 @@ func TestUnknownKeyspaces(t *testing.T) {
 		t.Errorf("%v %q", err, v.Warnings)
 	}
 }
+
+// TestDiskAfterEarlyCleanup holds disk_after to what is stored where deferred
+// cleanup comes early, because a node regains what it lost.
+func TestDiskAfterEarlyCleanup(t *testing.T) {
+	early := 0
+	for seed := range 12 {
+		r := bigRing(t, 6+seed, 1, 1, 2, 0)
+		p, err := MakePlan(r, Goal{Cleanup: CleanupDeferred})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range p.Steps {
+			s := &p.Steps[i]
+			if r, err = Apply(r, &p.Goal, s); err != nil {
+				t.Fatal(err)
+			}
+			v, err := Verify(&Plan{RingHash: r.Hash()}, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range s.Cleanup {
+				held, told := s.DiskAfter[id]
+				if told && i+1 < len(p.Steps) {
+					early++
+				}
+				if told && held != v.Ownership.Before[id].Bytes {
+					t.Errorf("seed %d, step %d: %s holds %s after its cleanup, not %s", seed, i+1, id, held, v.Ownership.Before[id].Bytes)
+				}
+			}
+		}
+	}
+	if early == 0 {
+		t.Error("no cleanup was early")
+	}
+}
