@@ -300,11 +300,14 @@ func (l *link) down(err error) bool {
 		return again
 	}
 	if l.state == linkUp && now-l.upSince >= l.w.opts.BackoffMax {
-		l.failures = 0
+		// That it had to end says nothing about the next one: the node may have
+		// been cut off and be back.
+		l.failures, l.retryAt = 0, now
+	} else {
+		l.retryAt = now + l.backoff(l.failures)
+		l.failures++
 	}
 	l.state, l.refusal = linkDown, l.errorOf(err)
-	l.retryAt = now + l.backoff(l.failures)
-	l.failures++
 	over := l.calls.takeAll()
 	l.out = nil
 	l.settleLocked()

@@ -218,6 +218,21 @@ func TestPeerDies(t *testing.T) {
 	})
 }
 
+// TestLongConnectionIsReplacedAtOnce: a connection that stood for long may end
+// because its node was cut off for a while; nobody waits for the next one.
+func TestLongConnectionIsReplacedAtOnce(t *testing.T) {
+	two(t, nil, func(a, b *node) {
+		w := a.ask(b.self, verbEcho, nil, 0)
+		time.Sleep(11 * time.Second)
+		w.want(t, 0)
+		a.net.Break(b.self.Addr.Addr())
+		synctest.Wait()
+		w = a.ask(b.self, verbEcho, nil, 0)
+		time.Sleep(10 * time.Millisecond)
+		w.want(t, 0)
+	})
+}
+
 // TestOneWayCut: what goes there arrives, what comes back does not.
 func TestOneWayCut(t *testing.T) {
 	for _, there := range []bool{true, false} {

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -228,7 +229,7 @@ func (l *ringLoad) wrong(p *process) []error {
 		for _, r := range rows {
 			req := c.QueryRequest(selectText, int32Value(r.key), int32Value(r.row))
 			req.Params.Consistency = l.level
-			res, err := c.Do(l.t.Context(), req)
+			res, err := l.answer(c, req)
 			if err == nil {
 				err = r.compare(res)
 			}
@@ -238,6 +239,22 @@ func (l *ringLoad) wrong(p *process) []error {
 		}
 	}
 	return wrong
+}
+
+// backWithin is more than a node takes to notice that connections which stood
+// before it was cut off lead nowhere any more.
+const backWithin = 30 * time.Second
+
+// answer asks until there is one: how long a node that comes back refuses is the
+// load's business, what it answers then is not.
+func (l *ringLoad) answer(c *client.Conn, req *proto.Request) (*client.Result, error) {
+	for deadline := time.Now().Add(backWithin); ; wait(50 * time.Millisecond) {
+		res, err := c.Do(l.t.Context(), req)
+		var refused *helenus.Error
+		if err == nil || !errors.As(err, &refused) || time.Now().After(deadline) {
+			return res, err
+		}
+	}
 }
 
 // check wants every row as it must be.
