@@ -47,7 +47,7 @@ func build(r *Ring, goal Goal, acts []act, m *model) (*Plan, *Verdict, error) {
 	moves, score := v.Moves, v.RackScore
 	p.Claims = &Claims{Moves: &moves, Bytes: v.Bytes, RackScore: &score}
 	p.Warnings = append(p.Warnings, m.ring.Notes...)
-	p.Warnings = append(p.Warnings, j.m.warnings(&goal, r, j.owning)...)
+	p.Warnings = append(p.Warnings, v.Warnings...)
 	return p, v, nil
 }
 
@@ -65,7 +65,7 @@ func command(o op, s *Step) []string {
 // assign writes down in the plan what the step just done does, and who cleans
 // up: those whom the goal's rule names, or with deferral all at the end.
 func (j *judge) assign(s *Step, out *StepVerdict) {
-	s.Bytes, s.CleanupNeeded, s.DiskAfter = out.Bytes, out.CleanupNeeded, nil
+	s.Bytes, s.CleanupNeeded = out.Bytes, out.CleanupNeeded
 	switch j.goal.Cleanup {
 	case CleanupEach:
 		s.Cleanup = slices.Clone(out.Cleanup)
@@ -85,15 +85,19 @@ func (j *judge) assign(s *Step, out *StepVerdict) {
 	if s.Cleanup == nil {
 		s.Cleanup = []string{}
 	}
-	if j.detail {
-		s.DiskAfter = make(map[string]Amount, len(out.Disk))
-		for id := range out.Disk {
-			s.DiskAfter[id] = j.m.show(j.r.stored[j.m.byID[id]])
-		}
-	}
 	slices.SortFunc(s.Streams, func(a, b Stream) int {
 		return slices.Compare([]string{a.Keyspace, a.To, a.Range[0]}, []string{b.Keyspace, b.To, b.Range[0]})
 	})
+}
+
+// diskAfter writes down what the nodes of a step hold after its cleanup, with
+// what they have not cleaned up yet.
+func (j *judge) diskAfter(s *Step, out *StepVerdict) {
+	s.DiskAfter = make(map[string]Amount, len(out.Disk))
+	for id := range out.Disk {
+		v := j.m.byID[id]
+		s.DiskAfter[id] = j.m.show(j.r.stored[v].add(j.r.left[v]))
+	}
 }
 
 // ranges are what a node replicates of any keyspace, joined where they touch.

@@ -71,6 +71,7 @@ func (t *text) UnmarshalJSON(b []byte) error {
 func Parse(data []byte) (*Ring, error) {
 	var in ringJSON
 	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields() // a free disk under another name would not be looked at
 	if err := dec.Decode(&in); err != nil {
 		return nil, fmt.Errorf("balance: ring JSON: %w", err)
 	}
@@ -138,7 +139,16 @@ func (in *ringJSON) shape() (*Ring, error) {
 	if r.Circumference, err = number("circumference", in.Circumference); err != nil {
 		return nil, fmt.Errorf("balance: ring JSON: %w", err)
 	}
-	return r, r.checkShape()
+	if err := r.checkShape(); err != nil {
+		return nil, err
+	}
+	if r.Partitioner == byteOrdered {
+		whole, err := NewRing(byteOrdered)
+		if err != nil || r.Min.Cmp(whole.Min) != 0 || r.Circumference.Cmp(whole.Circumference) != 0 {
+			return nil, fmt.Errorf("balance: ring JSON: tokens of %s are the first %d bytes of keys: leave min and circumference out", byteOrdered, byteOrderedBytes)
+		}
+	}
+	return r, nil
 }
 
 func number(what string, s text) (*big.Int, error) {
@@ -197,6 +207,9 @@ func (in *keyspaceJSON) keyspace(r *Ring) (k Keyspace, err error) {
 	k = Keyspace{Name: in.Name, Strategy: shortStrategy(in.Strategy), DCs: in.DCs, PerToken: in.PerToken}
 	if in.RF != nil {
 		k.RF = *in.RF
+	}
+	if k.Strategy == network && k.RF != 0 && len(k.DCs) > 0 {
+		return k, fmt.Errorf("%s takes rf, for every datacenter, or dcs, not both", network)
 	}
 	for _, d := range in.Density {
 		at, err := r.ParseToken(string(d[0]))

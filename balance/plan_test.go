@@ -121,6 +121,10 @@ func TestMovesMaxAndDisk(t *testing.T) {
 	for i := range r.Nodes {
 		r.Nodes[i].DiskFree = big.NewInt(1)
 	}
+	if p, err = MakePlan(r, Goal{}); err != nil || !strings.Contains(strings.Join(p.Warnings, "\n"), "disks can hold them is not checked") {
+		t.Fatalf("tokens fill no disk: %v %v", err, p)
+	}
+	r.Keyspaces[0].PerToken = "1"
 	var impossible *Impossible
 	if _, err := MakePlan(r, Goal{}); !errors.As(err, &impossible) || !strings.Contains(err.Error(), "disk") {
 		t.Fatalf("%v", err)

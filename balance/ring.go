@@ -29,9 +29,6 @@ import (
 	"math/big"
 	"slices"
 	"strings"
-
-	"helenus/internal/ring"
-	"helenus/internal/token"
 )
 
 // Ring is a cluster as it is: what a plan starts from.
@@ -153,9 +150,11 @@ func (r *Ring) FormatToken(p Position) string {
 	return n.Add(n, r.Min).String()
 }
 
-// Hash names what a plan depends on: the ring, the places and tokens of nodes
-// that have some, the replication. A plan whose hash differs from the ring's is
-// stale.
+// Hash names the ring that a plan is for: the partitioner, and the names, places
+// and tokens of nodes that have some. A plan whose hash differs from the ring's
+// is stale. How data is replicated and how much there is of it is no part of it:
+// Verify replays a plan with what the ring says of that, so that a plan is good
+// for every source that shows the same ring, whatever else it knows.
 func (r *Ring) Hash() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s %s %s\n", r.Partitioner, r.Min, r.Circumference)
@@ -170,17 +169,37 @@ func (r *Ring) Hash() string {
 		}
 		fmt.Fprintln(h)
 	}
-	names := make([]string, 0, len(r.Keyspaces))
-	for _, k := range r.Keyspaces {
-		line := fmt.Sprintf("keyspace %q %s %d", k.Name, shortStrategy(k.Strategy), k.RF)
-		for _, dc := range slices.Sorted(maps.Keys(k.DCs)) {
-			line += fmt.Sprintf(" %q %d", dc, k.DCs[dc])
-		}
-		names = append(names, line)
-	}
-	slices.Sort(names)
-	fmt.Fprintln(h, strings.Join(names, "\n"))
 	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
+// Replication is how the keyspaces are replicated, whatever their names: a line
+// for each way. It changes when the cleanup and the bytes of a plan may.
+func (r *Ring) Replication() string {
+	var ways []string
+	for i := range r.Keyspaces {
+		k := &r.Keyspaces[i]
+		way := shortStrategy(k.Strategy)
+		if way == local || k.factorMax() == 0 {
+			continue
+		}
+		if k.RF > 0 {
+			way += fmt.Sprint(" ", k.RF)
+		}
+		for _, dc := range slices.Sorted(maps.Keys(k.DCs)) {
+			if k.DCs[dc] > 0 {
+				way += fmt.Sprintf(" %q %d", dc, k.DCs[dc])
+			}
+		}
+		ways = append(ways, way)
+	}
+	slices.Sort(ways)
+	return strings.Join(slices.Compact(ways), "\n")
+}
+
+// Measured tells whether the ring says how many bytes there are: else a token
+// counts as one.
+func (r *Ring) Measured() bool {
+	return slices.ContainsFunc(r.Keyspaces, func(k Keyspace) bool { return k.PerToken != "" || len(k.Density) > 0 })
 }
 
 func (r *Ring) byID() []int {
@@ -210,24 +229,3 @@ func (r *Ring) node(id string) int {
 }
 
 func shortStrategy(s string) string { return s[strings.LastIndexByte(s, '.')+1:] }
-
-// FromTopology is the ring of a running cluster, without its keyspaces.
-func FromTopology(t *ring.Topology, p token.Partitioner) (*Ring, error) {
-	r, err := NewRing(p.Name())
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range t.Nodes() {
-		node := Node{ID: n.Endpoint.String(), HostID: fmt.Sprint(n.HostID), DC: string(n.Datacenter), Rack: string(n.Rack)}
-		node.State = "U" + n.State.String()[:1]
-		for _, tok := range n.Tokens {
-			at, err := r.ParseToken(p.Format(tok))
-			if err != nil {
-				return nil, fmt.Errorf("balance: node %s: %w", node.ID, err)
-			}
-			node.Tokens = append(node.Tokens, at)
-		}
-		r.Nodes = append(r.Nodes, node)
-	}
-	return r, nil
-}

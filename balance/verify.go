@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 )
 
 // Verdict is a plan replayed on a ring.
@@ -57,6 +58,8 @@ type judge struct {
 	enrich    bool // fill the plan's steps too
 	plan      *Plan
 	listing   bool // of ranges
+	sized     bool // the ring tells bytes: tokens fill no disk
+	unfit     bool // the goal cannot be asked of this ring: nothing is replayed
 }
 
 // Verify replays a plan, whoever made it, and tells whether it is valid, with
@@ -66,6 +69,10 @@ func Verify(p *Plan, r *Ring) (*Verdict, error) {
 	j, err := newJudge(p, r)
 	if err != nil {
 		return nil, err
+	}
+	j.unknownKeyspaces(p)
+	if j.unfit {
+		p = &Plan{}
 	}
 	j.run(p)
 	return j.v, nil
@@ -79,15 +86,20 @@ func newJudge(p *Plan, r *Ring) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	members, err := goal.member(r)
-	if err != nil {
-		return nil, err
+	stale := p.RingHash != "" && p.RingHash != r.Hash()
+	members, unfit := goal.member(r)
+	if unfit != nil {
+		if !stale {
+			return nil, unfit
+		}
+		goal.Join, goal.Leave, goal.Weights = nil, nil, nil
+		members = r
 	}
 	m, err := newModel(members)
 	if err != nil {
 		return nil, err
 	}
-	j := &judge{m: m, goal: goal, r: newReplay(m), v: &Verdict{Valid: true}, shed: map[int32][]change{}}
+	j := &judge{m: m, goal: goal, r: newReplay(m), v: &Verdict{Valid: true}, shed: map[int32][]change{}, sized: r.Measured(), unfit: unfit != nil}
 	j.start = slices.Clone(j.r.stored)
 	j.dirty, j.joined = make([]bool, len(m.ring.Nodes)), make([]bool, len(m.ring.Nodes))
 	j.deferring = goal.Cleanup == CleanupDeferred
@@ -99,9 +111,12 @@ func newJudge(p *Plan, r *Ring) (*judge, error) {
 	j.listing = tokens <= rangesTokensMax
 	if p.RingHash == "" {
 		j.v.Warnings = append(j.v.Warnings, "the plan names no ring hash: it may be stale")
-	} else if p.RingHash != r.Hash() {
+	} else if stale {
 		j.v.Stale = true
 		j.fail(0, "stale: the ring is no longer the one that the plan was made for")
+		if unfit != nil {
+			j.v.Reason += " (" + strings.TrimPrefix(unfit.Error(), "balance: goal: ") + ")"
+		}
 	}
 	return j, nil
 }
@@ -125,7 +140,28 @@ func (j *judge) run(p *Plan) {
 	j.v.Balanced, j.v.Mode = balanced, after.mode
 	j.v.Bytes, j.v.Distance = j.m.show(j.bytes), show(j.distance.big(), 0)
 	j.v.RackScore = j.m.rackScore(j.r)
+	j.v.Warnings = append(j.v.Warnings, j.m.warnings(&j.goal, j.owning)...)
+	if (j.goal.Racks == RacksRequire || j.goal.Objective[0] == ByRack) && j.v.RackScore > 0 {
+		j.v.Warnings = append(j.v.Warnings, fmt.Sprintf("racks shall alternate, and %d runs of consecutive tokens repeat one: racks of unequal size never alternate all the way", j.v.RackScore))
+	}
 	j.finish(p)
+}
+
+// unknownKeyspaces tells of keyspaces that a plan streams and the ring does not
+// have: the plan was made for another cluster, or of a paste, which has no names.
+func (j *judge) unknownKeyspaces(p *Plan) {
+	known := map[string]bool{"": true} // what was assumed has no name
+	for _, s := range j.m.spaces {
+		known[s.name] = true
+	}
+	for i := range p.Steps {
+		for _, s := range p.Steps[i].Streams {
+			if !known[s.Keyspace] {
+				known[s.Keyspace] = true
+				j.v.Warnings = append(j.v.Warnings, fmt.Sprintf("step %d streams keyspace %s, which the ring does not have", i+1, s.Keyspace))
+			}
+		}
+	}
 }
 
 // owning tells whether a node holds tokens now.
@@ -192,6 +228,9 @@ func (j *judge) step(n int, s *Step) bool {
 	}
 	if err != nil {
 		j.fail(n, "%v", err)
+		if j.v.Stale {
+			j.v.Reason += fmt.Sprintf(" (step %d: %v)", n, err)
+		}
 		return false
 	}
 	out := StepVerdict{N: n}
@@ -320,8 +359,11 @@ func (j *judge) regain(n int, c change) {
 
 // earlier has v clean up after the step before n.
 func (j *judge) earlier(n int, v int32) {
-	s := &j.plan.Steps[n-2]
-	s.Cleanup = append(s.Cleanup, j.m.ring.Nodes[v].ID)
+	s, id := &j.plan.Steps[n-2], j.m.ring.Nodes[v].ID
+	s.Cleanup = append(s.Cleanup, id)
+	if _, told := s.DiskAfter[id]; told {
+		s.DiskAfter[id] = j.m.show(j.r.stored[v])
+	}
 	j.v.Cleanups++
 	j.dirty[v], j.r.left[v] = false, amount{}
 	delete(j.shed, v)
@@ -359,7 +401,7 @@ func (j *judge) disk(n int, out *StepVerdict, e effect) {
 			j.peak = extra
 			j.v.PeakDisk = &DiskPeak{node.ID, j.m.show(extra)}
 		}
-		if node.DiskFree == nil {
+		if node.DiskFree == nil || !j.sized {
 			continue
 		}
 		free := new(big.Rat).SetInt(new(big.Int).Mul(node.DiskFree, pow10(j.m.scale)))
@@ -413,6 +455,9 @@ func (j *judge) cleanup(n int, s *Step, a act, out *StepVerdict, e effect) {
 		j.dirty[v], j.r.left[v] = false, amount{}
 		delete(j.shed, int32(v))
 		j.v.Cleanups++
+	}
+	if j.enrich && j.detail {
+		j.diskAfter(s, out)
 	}
 	must := out.Cleanup
 	switch j.goal.Cleanup {

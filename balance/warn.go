@@ -9,11 +9,13 @@ import (
 
 // warnings are what a reader should know of a ring and what is asked of it;
 // stays tells who is in it at the end.
-func (m *model) warnings(g *Goal, r *Ring, stays func(node int) bool) (out []string) {
+func (m *model) warnings(g *Goal, stays func(node int) bool) (out []string) {
+	r := m.ring
 	warn := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	if m.assumed {
 		warn("no keyspace is given: one replica in every datacenter is assumed, and a byte per token")
 	}
+	warnDisks(g, r, warn)
 	m.warnMembers(g, r, stays, warn)
 	nodes := make([]int, len(m.dcs))
 	rackNodes := make([]int, len(m.racks))
@@ -40,12 +42,26 @@ func (m *model) warnings(g *Goal, r *Ring, stays func(node int) bool) (out []str
 		if p.factor > count {
 			warn("RF above nodes: keyspace %s wants %d replicas in %s, which has %d nodes", p.spaces[0].name, p.factor, where, count)
 		}
-		if p.domain != everywhere {
+		switch {
+		case p.domain != everywhere:
 			m.warnRacks(g, p, rackNodes, count, warn)
+		case g.Mode == ModeRack && len(m.racks) > 1:
+			warn("mode rack balances arcs within racks, and SimpleStrategy, of keyspace %s, does not look at racks: what nodes store may differ", p.spaces[0].name)
 		}
 		m.warnHot(p, max(1, count), warn)
 	}
 	return out
+}
+
+// warnDisks tells that disks are not checked where somebody may think they are.
+func warnDisks(g *Goal, r *Ring, warn func(string, ...any)) {
+	free := slices.ContainsFunc(r.Nodes, func(n Node) bool { return n.DiskFree != nil })
+	switch {
+	case free && !r.Measured():
+		warn("how many bytes there are is not known: that the disks can hold them is not checked")
+	case !free && g.Headroom != "":
+		warn("how much disk is free is not known on any node: headroom has no effect")
+	}
 }
 
 // warnMembers looks at nodes that are left out, and at joins to places that

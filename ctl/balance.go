@@ -76,10 +76,9 @@ func (c *command) balance() *cobra.Command {
 	return cmd
 }
 
-// goalFlags are what a plan shall reach.
-func (b *balancing) goalFlags(f *pflag.FlagSet) {
+// judgeFlags are what a plan shall reach, and what it may do for it.
+func (b *balancing) judgeFlags(f *pflag.FlagSet) {
 	g, t := &b.goal, &b.text
-	f.StringSliceVar(&t.objective, "objective", nil, "what counts first: an order of moves,bytes,rack")
 	f.StringVar(&g.Mode, "mode", "", "what is even: auto, primary, rack, replicated (default auto)")
 	f.StringVar(&g.Racks, "racks", "", "alternating racks: tiebreak, require, ignore (default tiebreak)")
 	f.StringVar(&t.tolerance, "tolerance", "", "how far a node may be from its ideal share: 5% or 0.05 (default exact)")
@@ -89,9 +88,19 @@ func (b *balancing) goalFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&g.Leave, "leave", nil, "a node that shall leave")
 	f.IntVar(&t.maxMoves, "max-moves", 0, "the best balance that so many moves buy")
 	f.StringVar(&t.maxBytes, "max-bytes", "", "the best balance that so much streaming buys: 500GiB")
-	f.StringVar(&b.source.sizes, "sizes", "", "where data is: token (even), load (nodes' loads, even), estimates (measured; with --contact)")
 	f.StringVar(&g.Cleanup, "cleanup", "", "each (the moved node and all whose ranges changed), needed, deferred (default each)")
 	f.StringVar(&t.headroom, "headroom", "", "part of the free disk to leave free: 20%")
+}
+
+// judgeFlagNames are those that show takes with a plan only.
+var judgeFlagNames = []string{"racks", "tolerance", "slack", "weight", "join", "leave", "max-moves", "max-bytes", "cleanup", "headroom"}
+
+// goalFlags are those, and how a plan is made.
+func (b *balancing) goalFlags(f *pflag.FlagSet) {
+	b.judgeFlags(f)
+	g, t := &b.goal, &b.text
+	f.StringSliceVar(&t.objective, "objective", nil, "what counts first: an order of moves,bytes,rack")
+	f.StringVar(&b.source.sizes, "sizes", "", "where data is: token (even), load (nodes' loads, even), estimates (measured; with --contact)")
 	f.StringVar(&t.throughput, "throughput", "", "streaming speed, for the time it takes: 200MiB/s")
 	f.IntVar(&g.Frontier, "frontier", 0, "tell what up to so many moves buy")
 	f.BoolVar(&g.Exhaustive, "exhaustive", false, "search longer for the plan that is surely best, of rings of up to 12 nodes of one token")
@@ -126,6 +135,7 @@ func (b *balancing) plan() *cobra.Command {
 func (b *balancing) verify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "verify PLAN", Short: "Judge a plan, whoever made it: valid or why not, bytes, cleanup, ownership",
+		Long: "Judge a plan, whoever made it, by the goal that it names; flags say what it does not, or otherwise.",
 		Args: exactly(1, "the plan's file, or -"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return b.do(cmd, args, []string{"table", "json", "yaml"}, func(ctx context.Context, r *balance.Ring) error {
@@ -145,6 +155,7 @@ func (b *balancing) verify() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&b.source.sizes, "sizes", "", "where data is: token, load, estimates, as it was for the plan")
+	b.judgeFlags(cmd.Flags())
 	return cmd
 }
 
@@ -204,6 +215,11 @@ func (b *balancing) show() *cobra.Command {
 			}
 			return b.do(cmd, args, outputs, func(ctx context.Context, r *balance.Ring) error {
 				if len(args) == 0 {
+					for _, name := range judgeFlagNames {
+						if cmd.Flags().Changed(name) {
+							return badUse("--%s goes with a plan to show", name)
+						}
+					}
 					return b.showRing(r)
 				}
 				p, err := b.readPlan(args[0], r)
@@ -217,14 +233,19 @@ func (b *balancing) show() *cobra.Command {
 				if code := judged(v); code != exitDone {
 					return ending{code, fmt.Errorf("the plan is not valid: %s", reason(v))}
 				}
-				p.Ownership = v.Ownership
+				fill(p, v)
+				for _, w := range slices.Concat(r.Notes, v.Warnings) {
+					if !slices.Contains(p.Warnings, w) {
+						p.Warnings = append(p.Warnings, w)
+					}
+				}
 				return b.showPlan(r, p)
 			})
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&b.source.sizes, "sizes", "", "where data is: token, load, estimates")
-	f.StringVar(&b.goal.Mode, "mode", "", "what is even: auto, primary, rack, replicated (default auto)")
+	b.judgeFlags(f)
 	return cmd
 }
 
@@ -260,13 +281,27 @@ func (b *balancing) do(cmd *cobra.Command, args, outputs []string, act func(cont
 		return err
 	}
 	r, err := b.source.ring(cmd, b.c)
-	if err == nil && b.goal.Throughput != "" && !measured(r) {
-		err = badUse("--throughput: how many bytes there are is not known, so no time either (--sizes load, or --contact)")
+	if err == nil {
+		err = b.knowsEnough(r)
 	}
 	if err == nil {
+		b.nameNodes(r)
 		err = act(cmd.Context(), r)
 	}
 	return exitOf(err)
+}
+
+// knowsEnough refuses flags that have no effect on what the ring knows.
+func (b *balancing) knowsEnough(r *balance.Ring) error {
+	switch {
+	case b.goal.Throughput != "" && !r.Measured():
+		return badUse("--throughput: how many bytes there are is not known, so no time either (--sizes load, or --contact)")
+	case b.goal.Headroom != "" && !r.Measured():
+		return badUse("--headroom: how many bytes there are is not known (bytes_per_token or density in the ring file, or --sizes load)")
+	case b.goal.Headroom != "" && !slices.ContainsFunc(r.Nodes, func(n balance.Node) bool { return n.DiskFree != nil }):
+		return badUse("--headroom: how much disk is free is not known on any node (disk_free_bytes in the ring file)")
+	}
+	return nil
 }
 
 // exitOf keeps errors away from exit code 2, which means something else here.
@@ -318,19 +353,70 @@ func inParallel(n int, f func(int)) {
 	wg.Wait()
 }
 
-// readPlan reads a plan's file. What the plan claims of its bytes is held against
-// it only where the sizes are the same: in a ring file, or as tokens.
+// readPlan reads a plan's file. What the plan says of its bytes counts only where
+// it counts data as the ring does: sizes change, and another source may know
+// another replication.
 func (b *balancing) readPlan(name string, r *balance.Ring) (*balance.Plan, error) {
 	data, err := b.c.readInput(name)
 	if err != nil {
 		return nil, err
 	}
 	p, err := balance.ParsePlan(data)
-	if err == nil && b.source.file == "" && measured(r) && p.Claims != nil && p.Claims.Bytes != "" {
-		p.Claims.Bytes = ""
-		r.Notes = append(r.Notes, "sizes are those of now: what the plan says of its bytes is not held against it")
+	if err != nil {
+		return nil, err
 	}
-	return p, err
+	b.override(&p.Goal)
+	if p.RingHash != "" && p.RingHash != r.Hash() || b.countsAlike(p, r) {
+		return p, nil
+	}
+	p.Summary = balance.Summary{}
+	if p.Claims != nil {
+		p.Claims.Bytes, p.Claims.RackScore = "", nil
+	}
+	for i := range p.Steps {
+		p.Steps[i].Bytes = ""
+	}
+	r.Notes = append(r.Notes, "the plan was made for other sizes or another replication: bytes are those of now, and what it says of them is not held against it")
+	if b.goal.Cleanup == "" && (p.Goal.Cleanup == "" || p.Goal.Cleanup == balance.CleanupEach) {
+		p.Goal.Cleanup = balance.CleanupNeeded // who only gains depends on the replication, and is clean anyway
+	}
+	return p, nil
+}
+
+// countsAlike tells whether a plan was made by the sizes and the replication
+// that the ring has. Of one that does not tell what nodes hold, measured sizes
+// surely differ.
+func (b *balancing) countsAlike(p *balance.Plan, r *balance.Ring) bool {
+	if len(p.Ownership.Before) == 0 {
+		return b.source.file != "" || !r.Measured()
+	}
+	v, err := balance.Verify(&balance.Plan{RingHash: r.Hash()}, r)
+	if err != nil || len(v.Ownership.Before) != len(p.Ownership.Before) {
+		return false
+	}
+	for id, now := range v.Ownership.Before {
+		if p.Ownership.Before[id].Bytes != now.Bytes {
+			return false
+		}
+	}
+	return true
+}
+
+// fill writes what a verdict says into the plan, where the plan does not tell.
+func fill(p *balance.Plan, v *balance.Verdict) {
+	p.Ownership = v.Ownership
+	if p.Summary.Bytes == "" {
+		p.Summary = balance.Summary{Moves: v.Moves, Bytes: v.Bytes, Distance: v.Distance, RackScore: v.RackScore, Cleanups: v.Cleanups, PeakDisk: v.PeakDisk}
+		if t := p.Goal.Throughput.Float(); t > 0 {
+			p.Summary.ETA = v.Bytes.Float() / t
+		}
+	}
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if s.N = i + 1; s.Bytes == "" {
+			s.Bytes = v.Steps[i].Bytes
+		}
+	}
 }
 
 func reason(v *balance.Verdict) string {

@@ -1,7 +1,10 @@
 package ctl
 
 import (
+	"maps"
 	"math/big"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"helenus/balance"
@@ -61,6 +64,59 @@ func (b *balancing) readGoal() error {
 		g.Join = append(g.Join, j)
 	}
 	return nil
+}
+
+// override puts what flags say over the goal of a plan that was read.
+func (b *balancing) override(g *balance.Goal) {
+	said := &b.goal
+	over(&g.Mode, said.Mode)
+	over(&g.Racks, said.Racks)
+	over(&g.Tolerance, said.Tolerance)
+	over(&g.Slack, said.Slack)
+	over(&g.MovesMax, said.MovesMax)
+	over(&g.BytesMax, said.BytesMax)
+	over(&g.Cleanup, said.Cleanup)
+	over(&g.Headroom, said.Headroom)
+	if len(said.Join) > 0 {
+		g.Join = said.Join
+	}
+	if len(said.Leave) > 0 {
+		g.Leave = said.Leave
+	}
+	if len(said.Weights) > 0 {
+		g.Weights = said.Weights
+	}
+}
+
+func over[T comparable](value *T, said T) {
+	var nothing T
+	if said != nothing {
+		*value = said
+	}
+}
+
+// nameNodes names nodes in the goal as the ring does: an operator copies IPv6
+// addresses from nodetool, which writes all their zeros.
+func (b *balancing) nameNodes(r *balance.Ring) {
+	name := func(id string) string {
+		if slices.ContainsFunc(r.Nodes, func(n balance.Node) bool { return n.ID == id }) {
+			return id
+		}
+		if a, err := netip.ParseAddr(id); err == nil {
+			return a.Unmap().String()
+		}
+		return id
+	}
+	for i := range b.goal.Leave {
+		b.goal.Leave[i] = name(b.goal.Leave[i])
+	}
+	for i := range b.goal.Join {
+		b.goal.Join[i].ID = name(b.goal.Join[i].ID)
+	}
+	for id, weight := range maps.Clone(b.goal.Weights) {
+		delete(b.goal.Weights, id)
+		b.goal.Weights[name(id)] = weight
+	}
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -210,8 +210,8 @@ func (c *cluster) compare(t *testing.T, keyspace string) {
 	if err != nil {
 		t.Fatalf("ring %s: %v", keyspace, err)
 	}
-	if both.Hash() == "" || len(both.Nodes) != len(r.Nodes) {
-		t.Errorf("ring %s: %d nodes", keyspace, len(both.Nodes))
+	if both.Hash() != r.Hash() || pasted.Hash() != r.Hash() {
+		t.Errorf("%s: a plan made over CQL would be stale for a paste: %+v, %+v, %+v", keyspace, r.Nodes, both.Nodes, pasted.Nodes)
 	}
 	for i := range both.Nodes {
 		if len(both.Nodes[i].Tokens) != 1 {

@@ -194,16 +194,6 @@ func addKeyspaces(r *balance.Ring, all []report.Keyspace) error {
 	return r.Check()
 }
 
-// measured tells whether a ring says how many bytes there are.
-func measured(r *balance.Ring) bool {
-	for _, k := range r.Keyspaces {
-		if k.PerToken != "" || len(k.Density) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // setSizes gives the ring the sizes that were asked for: without a word the
 // best there are.
 func (s *source) setSizes(r *balance.Ring) error {
@@ -220,9 +210,9 @@ func (s *source) setSizes(r *balance.Ring) error {
 		return badUse("--sizes load: the load of %s is not known", firstWithoutLoad(r))
 	case s.sizes == sizesLoad && len(r.Keyspaces) == 0:
 		return badUse("--sizes load: no keyspace is known, say --rf")
-	case s.sizes == sizesEstimates && !measured(r):
+	case s.sizes == sizesEstimates && !r.Measured():
 		return fmt.Errorf("--sizes estimates: no node has any yet; flush, then nodetool refreshsizeestimates, or say --sizes token")
-	case s.sizes == sizesLoad || s.sizes == "" && loads && !measured(r):
+	case s.sizes == sizesLoad || s.sizes == "" && loads && !r.Measured():
 		spreadLoads(r)
 	}
 	return nil

@@ -31,7 +31,7 @@ const smallRing = 1_000_000
 
 func unitOf(r *balance.Ring, total float64) unit {
 	switch {
-	case measured(r):
+	case r.Measured():
 		return func(a balance.Amount) string { return fileSize(int64(min(a.Float(), math.MaxInt64/2))) }
 	case r.Circumference.IsInt64() && r.Circumference.Int64() <= smallRing:
 		return func(a balance.Amount) string {
@@ -56,18 +56,43 @@ func plural(n int, one string) string {
 	return strconv.Itoa(n) + " " + one + "s"
 }
 
+// joinsAndLeaves counts the steps that are no moves.
+func joinsAndLeaves(p *balance.Plan) string {
+	joins, leaves := 0, 0
+	for i := range p.Steps {
+		switch p.Steps[i].Op {
+		case balance.OpJoin, "join":
+			joins++
+		case balance.OpLeave, "leave":
+			leaves++
+		}
+	}
+	var parts []string
+	if joins > 0 {
+		parts = append(parts, plural(joins, "join"))
+	}
+	if leaves > 0 {
+		parts = append(parts, plural(leaves, "leave"))
+	}
+	return strings.Join(parts, ", ")
+}
+
 // headline is a plan in a line.
 func (b *balancing) headline(r *balance.Ring, p *balance.Plan) string {
 	before, after := p.Ownership.Stats.Before, p.Ownership.Stats.After
+	racks := ""
+	if n := p.Summary.RackScore; n > 0 && p.Goal.Racks != balance.RacksIgnore && !vnodes(r) {
+		racks = fmt.Sprintf(", racks repeated %d", n)
+	}
 	if len(p.Steps) == 0 {
-		return fmt.Sprintf("balanced, no moves needed: max/mean %.2fx, worst %.2f%% from ideal", before.MaxOverMean, 100*before.Worst)
+		return fmt.Sprintf("balanced, no moves needed: max/mean %.2fx, worst %.2f%% from ideal%s", before.MaxOverMean, 100*before.Worst, racks)
 	}
 	show := b.bytes(r, p)
 	s := &p.Summary
 	var parts []string
 	parts = append(parts, plural(s.Moves, "move"))
 	if others := len(p.Steps) - s.Moves; others > 0 {
-		parts = append(parts, plural(others, "join or leave"))
+		parts = append(parts, joinsAndLeaves(p))
 	}
 	bound := ""
 	switch {
@@ -78,11 +103,17 @@ func (b *balancing) headline(r *balance.Ring, p *balance.Plan) string {
 	case s.Proof != "":
 		bound = fmt.Sprintf(" (bound %s, %.1f%% above)", show(s.LowerBound), 100*s.Gap)
 	}
-	parts = append(parts, show(s.Bytes)+" streamed"+bound, fmt.Sprintf("max/mean %.2fx -> %.2fx", before.MaxOverMean, after.MaxOverMean))
+	parts = append(parts, show(s.Bytes)+" streamed"+bound, fmt.Sprintf("max/mean %.2fx -> %.2fx%s", before.MaxOverMean, after.MaxOverMean, racks))
 	if s.ETA > 0 {
 		parts = append(parts, "about "+duration(s.ETA))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// vnodes tells whether nodes have several tokens: which racks these alternate
+// between says little then.
+func vnodes(r *balance.Ring) bool {
+	return slices.ContainsFunc(r.Nodes, func(n balance.Node) bool { return len(n.Tokens) > 1 })
 }
 
 // duration is for people: two units at the most.
@@ -344,10 +375,14 @@ type growth struct {
 func (b *balancing) showGrowth(r *balance.Ring, stages []balance.Growth) error {
 	return b.c.show(growth{"helenus.balance.growth/1", stages}, func(w io.Writer) {
 		total := 0.0
-		if v, err := balance.Verify(&balance.Plan{Goal: balance.Goal{NodesDown: true}, RingHash: r.Hash()}, r); err == nil {
+		if v := asIs(r, b.goal.Mode); v != nil {
 			for _, s := range v.Ownership.Before {
 				total += s.Bytes.Float()
 			}
+		}
+		var warnings []string
+		if v := asIs(stages[len(stages)-1].Ring, b.goal.Mode); v != nil {
+			warnings = v.Warnings
 		}
 		show := unitOf(r, total)
 		var rows [][]string
@@ -355,6 +390,15 @@ func (b *balancing) showGrowth(r *balance.Ring, stages []balance.Growth) error {
 			rows = append(rows, []string{strconv.Itoa(s.Nodes), strconv.Itoa(s.Joined), strconv.Itoa(s.Moves), show(s.Bytes), fmt.Sprintf("%.2fx", s.MaxOverMean), fmt.Sprintf("%.2f%%", 100*s.Worst), s.Proof})
 		}
 		writeTable(w, []string{"nodes", "joined", "moves", "streamed", "max/mean", "worst from ideal", "proof"}, rows)
-		notes(w, r.Notes)
+		notes(w, slices.Concat(r.Notes, warnings))
 	})
+}
+
+// asIs judges a ring without any step; nil if it cannot be understood.
+func asIs(r *balance.Ring, mode string) *balance.Verdict {
+	v, err := balance.Verify(&balance.Plan{Goal: balance.Goal{Mode: mode}, RingHash: r.Hash()}, r)
+	if err != nil {
+		return nil
+	}
+	return v
 }

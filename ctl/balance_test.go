@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -112,73 +111,6 @@ func story(t *testing.T, n node.Node, d *datadriven.TestData) string {
 		out = fmt.Sprintf("exit code %d\n", code) + out
 	}
 	return out + stderr.String()
-}
-
-// TestScript runs the printed commands against a nodetool that keeps a ring in
-// files: they are done in order, a second run finds all done, and a ring that
-// has changed stops them.
-func TestScript(t *testing.T) {
-	t.Chdir(t.TempDir())
-	write := func(name, text string, mode os.FileMode) {
-		t.Helper()
-		if err := os.WriteFile(name, []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("ring.json", `{"circumference":"300","min":"-150","nodes":[
-		{"id":"a","dc":"d","rack":"r","tokens":["-150"]},{"id":"b","dc":"d","rack":"r","tokens":["-95"]},{"id":"c's","dc":"d","rack":"r","tokens":["50"]}],
-		"keyspaces":[{"name":"k","strategy":"SimpleStrategy","rf":1}]}`, 0o644)
-	write("nodetool", `#!/bin/sh
-host=$2; shift 2
-case $1 in
-info) sed 's/^/Token                  : /' "tokens.$host" ;;
-move) echo "$host move $3" >> log; echo "$3" > "tokens.$host" ;;
-cleanup) echo "$host cleanup" >> log ;;
-esac
-`, 0o755)
-	run := func(line ...string) (int, string) {
-		var out, errs bytes.Buffer
-		code := Run(t.Context(), Env{Args: append([]string{"balance"}, line...), Out: &out, Err: &errs})
-		return code, out.String() + errs.String()
-	}
-	code, script := run("plan", "--ring-file", "ring.json", "-o", "commands")
-	if code != 0 {
-		t.Fatal(script)
-	}
-	tokens := func(a, b, c string) {
-		write("tokens.a", a+"\n", 0o644)
-		write("tokens.b", b+"\n", 0o644)
-		write("tokens.c's", c+"\n", 0o644)
-		write("log", "", 0o644)
-	}
-	sh := func() (string, string, error) {
-		cmd := exec.Command("sh", "-s")
-		cmd.Stdin, cmd.Env = strings.NewReader(script), append(os.Environ(), "NODETOOL=./nodetool")
-		text, err := cmd.CombinedOutput()
-		log, _ := os.ReadFile("log")
-		return string(text), string(log), err
-	}
-	tokens("-150", "-95", "50")
-	text, log, err := sh()
-	if want := "b move -50\nb cleanup\nc's cleanup\n"; err != nil || log != want {
-		t.Fatalf("%v\n%s\ngot %q, want %q\n%s", err, text, log, want, script)
-	}
-	write("log", "", 0o644)
-	if text, log, err = sh(); err != nil || strings.Contains(log, "move") || !strings.Contains(text, "b is at -50 already") {
-		t.Errorf("again: %v, %q\n%s", err, log, text)
-	}
-	tokens("-150", "-90", "50")
-	var exit *exec.ExitError
-	if text, log, err = sh(); !errors.As(err, &exit) || exit.ExitCode() != exitStale || log != "" || !strings.Contains(text, "the ring has changed") {
-		t.Errorf("changed ring: %v, %q\n%s", err, log, text)
-	}
-	if err := os.Remove("tokens.b"); err != nil {
-		t.Fatal(err)
-	}
-	write("nodetool", "#!/bin/sh\nexit 1\n", 0o755)
-	if text, log, err = sh(); !errors.As(err, &exit) || exit.ExitCode() != 1 || log != "" || !strings.Contains(text, "cannot reach b") {
-		t.Errorf("no answer: %v, %q\n%s", err, log, text)
-	}
 }
 
 // TestPlanIsReadBack holds JSON and YAML to their schema: what plan prints,

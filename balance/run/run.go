@@ -47,24 +47,24 @@ func (p Phase) Over() bool {
 
 // Config is how carefully to go. Times are in seconds.
 type Config struct {
-	Windows   []Window
-	LoadMax   float64 // no move begins while the load seen is higher; 0: no gate
-	Delay     int64   // between a step's end and the next one's beginning
-	Poll      int64   // between looks at the ring
-	TriesMax  int     // per move and cleanup; 0: three
-	Replan    bool    // ask for a new plan when the ring is another one
-	MaxReplan int     // how often; 0: three
+	Windows    []Window
+	LoadMax    float64 // no move begins while the load seen is higher; 0: no gate
+	Delay      int64   // between a step's end and the next one's beginning
+	Poll       int64   // between looks at the ring
+	TriesMax   int     // per move and cleanup; 0: three
+	Replan     bool    // ask for a new plan when the ring is another one
+	ReplansMax int     // how many new plans; 0: three
 }
 
-// Window is when moves may begin, in seconds of the day; From above To runs
-// over midnight.
+// Window is when moves may begin, in seconds of the day. From above To runs over
+// midnight, and a window from a time to itself is the whole day.
 type Window struct{ From, To int64 }
 
 const day = 24 * 60 * 60
 
 func (w Window) open(now int64) bool {
 	t := (now%day + day) % day
-	if w.From <= w.To {
+	if w.From < w.To {
 		return w.From <= t && t < w.To
 	}
 	return t >= w.From || t < w.To
@@ -177,8 +177,8 @@ func Begin(p *balance.Plan, r *balance.Ring, c Config) (State, []Effect, error) 
 	if s.config.TriesMax == 0 {
 		s.config.TriesMax = 3
 	}
-	if s.config.MaxReplan == 0 {
-		s.config.MaxReplan = 3
+	if s.config.ReplansMax == 0 {
+		s.config.ReplansMax = 3
 	}
 	if err := s.take(p, r); err != nil {
 		return State{}, nil, err
@@ -340,14 +340,18 @@ func (s State) observed(e Observed) (State, []Effect) {
 	return s, nil
 }
 
+// identity is all that a plan depends on: when it has changed, others may have
+// to clean up than the plan says.
+func identity(r *balance.Ring) string { return r.Hash() + "\n" + r.Replication() }
+
 // check decides whether the next move may begin.
 func (s State) check(e Observed) (State, []Effect) {
-	hash := e.Ring.Hash()
+	now := identity(e.Ring)
 	if s.after == nil {
-		return s.last(e, hash)
+		return s.last(e, now)
 	}
 	step := &s.plan.Steps[s.Step]
-	if hash == s.after.Hash() { // done already: by the one who died, or by hand
+	if now == identity(s.after) { // done already: by the one who died, or by hand
 		return s.settle()
 	}
 	if busy(e.Ring, step.Node) {
@@ -355,7 +359,7 @@ func (s State) check(e Observed) (State, []Effect) {
 		return s.wait(step.Node + " is moving")
 	}
 	if s.Aborting {
-		if hash != s.before.Hash() {
+		if now != identity(s.before) {
 			s.owe()
 		}
 		return s.leave()
@@ -363,7 +367,7 @@ func (s State) check(e Observed) (State, []Effect) {
 	if under := unready(e.Ring); under != "" {
 		return s.wait(under)
 	}
-	if hash != s.before.Hash() {
+	if now != identity(s.before) {
 		return s.stale(e.Ring)
 	}
 	if s.resting {
@@ -384,8 +388,8 @@ func (s State) check(e Observed) (State, []Effect) {
 }
 
 // last looks whether the ring is as the plan leaves it.
-func (s State) last(e Observed, hash string) (State, []Effect) {
-	if hash == s.before.Hash() {
+func (s State) last(e Observed, now string) (State, []Effect) {
+	if now == identity(s.before) {
 		return s.end(Done, "")
 	}
 	if under := unready(e.Ring); under != "" && !s.Aborting {
@@ -417,10 +421,10 @@ func (s State) confirm(e Observed) (State, []Effect) {
 	if busy(e.Ring, step.Node) {
 		return s.wait(step.Node + " is moving")
 	}
-	switch e.Ring.Hash() {
-	case s.after.Hash():
+	switch identity(e.Ring) {
+	case identity(s.after):
 		return s.settle()
-	case s.before.Hash():
+	case identity(s.before):
 		if s.Phase == Moving && s.Reason == "" {
 			return s.wait("") // not begun yet: its end will be told
 		}
@@ -511,7 +515,7 @@ func (s State) stale(now *balance.Ring) (State, []Effect) {
 	s.owe()
 	goal := s.plan.Goal
 	limited := goal.MovesMax > 0 || goal.BytesMax != "" // nobody knows what is left of that
-	if !s.config.Replan || limited || s.Replans >= s.config.MaxReplan || s.Aborting {
+	if !s.config.Replan || limited || s.Replans >= s.config.ReplansMax || s.Aborting {
 		if len(s.Owed) > 0 {
 			reason += "; to be cleaned up yet: " + strings.Join(s.Owed, ", ")
 		}

@@ -321,6 +321,25 @@ func TestReplan(t *testing.T) {
 	}
 }
 
+// TestReplicationChanges stops a plan whose cleanup may no longer be right, but
+// not for a keyspace that is replicated as others are.
+func TestReplicationChanges(t *testing.T) {
+	l, p := newLab(t, balance.Goal{})
+	s, _, err := Begin(p, l.ring, Config{Poll: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := l.ring.Clone()
+	r.Keyspaces = append(r.Keyspaces, balance.Keyspace{Name: "more", Strategy: "SimpleStrategy", RF: 2})
+	if now, _ := Step(s, Observed{1, r, 0}); now.Phase != Moving {
+		t.Errorf("with another keyspace: %s %s", now.Phase, now.Reason)
+	}
+	r.Keyspaces[1].RF = 3
+	if now, _ := Step(s, Observed{1, r, 0}); now.Phase != Stale {
+		t.Errorf("with another replication: %s %s", now.Phase, now.Reason)
+	}
+}
+
 func TestGates(t *testing.T) {
 	l, p := newLab(t, balance.Goal{})
 	down := l.ring.Clone()
@@ -345,9 +364,14 @@ func TestGates(t *testing.T) {
 			t.Errorf("%s: %s %q %v", c.name, s.Phase, s.Reason, effects)
 		}
 	}
-	s, _, _ := Begin(p, l.ring, Config{Windows: []Window{{86000, 200}}, LoadMax: 2})
-	if s, _ = Step(s, Observed{100, l.ring, 1}); s.Phase != Moving {
-		t.Error("open gates hold it back")
+	for _, w := range []Window{{86000, 200}, {0, 0}, {500, 500}} {
+		s, _, err := Begin(p, l.ring, Config{Windows: []Window{w}, LoadMax: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, _ = Step(s, Observed{100, l.ring, 1}); s.Phase != Moving {
+			t.Errorf("the open window %v holds it back", w)
+		}
 	}
 }
 

@@ -3,21 +3,25 @@
 //
 // Nouns: Session (one node that answers queries), Row (a line of its answer),
 // ReadRing (members with tokens, replication, measured bytes). ctl calls it. It
-// asks every node for its own estimates, since each knows only its own; it
-// never writes, and what it could not learn stands in the ring's Notes.
+// connects to every node: who does not answer counts as down, which no table
+// tells of a node that crashed, and each knows only its own estimates. It never
+// writes, and what it could not learn stands in the ring's Notes.
 package cassandra
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
+	"helenus"
 	"helenus/balance"
 	"helenus/internal/cql/client"
 	"helenus/internal/cql/types"
@@ -37,10 +41,11 @@ type Connect func(ctx context.Context, address string) (Session, error)
 
 // The bounds of talking to one node.
 const (
-	dialTimeout  = 5 * time.Second
-	queryTimeout = 30 * time.Second
-	pageSize     = 5000
-	rowsMax      = 1 << 22
+	connectTimeout = 10 * time.Second
+	queryTimeout   = 30 * time.Second
+	askedMax       = 32 // nodes at a time
+	pageSize       = 5000
+	rowsMax        = 1 << 22
 )
 
 // session is a connection of the native protocol.
@@ -52,7 +57,9 @@ type Login struct{ User, Password string }
 // Dial makes a Connect of the native protocol.
 func Dial(login Login) Connect {
 	return func(ctx context.Context, address string) (Session, error) {
-		dialer := net.Dialer{Timeout: dialTimeout}
+		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+		defer cancel()
+		var dialer net.Dialer
 		conn, err := client.Connect(ctx, address, client.Config{Username: login.User, Password: login.Password, DriverName: "ctl",
 			Dial: func(ctx context.Context, addr string) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) }})
 		if err != nil {
@@ -120,8 +127,8 @@ type reader struct {
 	peers   []peer
 }
 
-// ReadRing reads the cluster that a node belongs to. With estimates it asks all
-// nodes how many bytes their ranges hold.
+// ReadRing reads the cluster that a node belongs to. It sees whether all nodes
+// answer, and with estimates asks them how many bytes their ranges hold.
 func ReadRing(ctx context.Context, connect Connect, contact string, estimates bool) (*balance.Ring, error) {
 	s, err := connect(ctx, contact)
 	if err != nil {
@@ -136,8 +143,13 @@ func ReadRing(ctx context.Context, connect Connect, contact string, estimates bo
 		return nil, fmt.Errorf("contact %s: %w", contact, err)
 	}
 	r.gossip(ctx)
+	answers := r.ask(ctx, estimates)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	r.down(answers)
 	if estimates {
-		r.estimates(ctx)
+		r.estimates(answers)
 	}
 	for _, p := range r.peers {
 		r.ring.Nodes = append(r.ring.Nodes, p.node)
@@ -244,7 +256,7 @@ func compareAddress(a, b string) int {
 func (r *reader) gossip(ctx context.Context) {
 	rows, err := r.session.Rows(ctx, "SELECT * FROM system_views.gossip_info")
 	if err != nil {
-		r.note("the system tables do not tell whether a node is down, joining, leaving or moving: look at nodetool status")
+		r.note("the system tables do not tell whether a node is joining, leaving or moving: look at nodetool status")
 		return
 	}
 	for _, row := range rows {
@@ -259,6 +271,67 @@ func (r *reader) gossip(ctx context.Context) {
 			p.node.State = map[string]string{"LEAVING": "UL", "MOVING": "UM", "BOOT": "UJ", "shutdown": "DN", "hibernate": "DN"}[word]
 			p.node.Load = number(text(row["load"]))
 		}
+	}
+}
+
+// answer is what one node tells of itself.
+type answer struct {
+	down  error // nobody answers
+	err   error // why it does not tell its sizes
+	sizes map[string][]measured
+	disks map[string]usage
+	heavy map[string]heavy // by keyspace
+}
+
+// ask connects to every node, many at a time.
+func (r *reader) ask(ctx context.Context, estimates bool) []answer {
+	out := make([]answer, len(r.peers))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, askedMax)
+	for i := range r.peers {
+		slots <- struct{}{}
+		wg.Go(func() {
+			out[i] = r.askOne(ctx, &r.peers[i], estimates)
+			<-slots
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+func (r *reader) askOne(ctx context.Context, p *peer, estimates bool) (a answer) {
+	s := r.session
+	if p.native != r.contact {
+		var err error
+		if s, err = r.connect(ctx, p.native); err != nil {
+			var refused *helenus.Error
+			if !errors.As(err, &refused) { // else it lives, and wants something of us
+				a.down = err
+			}
+			a.err = err
+			return a
+		}
+		defer func() { _ = s.Close() }()
+	}
+	if estimates {
+		a.err = a.estimates(ctx, s)
+	}
+	return a
+}
+
+// down marks the nodes that nobody reaches: gossip keeps the status of a node
+// that crashed.
+func (r *reader) down(answers []answer) {
+	for i := range answers {
+		p := &r.peers[i]
+		if answers[i].down == nil {
+			continue
+		}
+		if p.node.State == "" {
+			p.node.State = "UN"
+		}
+		p.node.State = "D" + p.node.State[1:]
+		r.note("%s counts as down, it does not answer clients at %s: %v", p.node.ID, p.native, answers[i].down)
 	}
 }
 

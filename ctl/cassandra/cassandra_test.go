@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
 	"github.com/google/uuid"
+
+	"helenus"
 )
 
 // tables are a node's answers by table; what is not there does not exist.
@@ -19,7 +22,7 @@ type tables map[string][]Row
 // fake is a cluster by address of its nodes; it counts open sessions.
 type fake struct {
 	nodes map[string]tables
-	open  int
+	open  atomic.Int64
 }
 
 func (f *fake) connect(_ context.Context, address string) (Session, error) {
@@ -27,7 +30,10 @@ func (f *fake) connect(_ context.Context, address string) (Session, error) {
 	if !ok {
 		return nil, errors.New("connection refused")
 	}
-	f.open++
+	if _, closed := t["nobody"]; closed {
+		return nil, &helenus.Error{Code: helenus.CodeBadCredentials, Message: "who are you?"}
+	}
+	f.open.Add(1)
 	return fakeSession{f, t}, nil
 }
 
@@ -36,7 +42,7 @@ type fakeSession struct {
 	t tables
 }
 
-func (s fakeSession) Close() error { s.f.open--; return nil }
+func (s fakeSession) Close() error { s.f.open.Add(-1); return nil }
 
 func (s fakeSession) Rows(_ context.Context, text string) ([]Row, error) {
 	_, table, _ := strings.Cut(text, " FROM ")
@@ -110,8 +116,8 @@ func TestReadRing(t *testing.T) {
 				return ""
 			}
 			r, err := ReadRing(t.Context(), f.connect, at, d.HasArg("estimates"))
-			if f.open != 0 {
-				t.Errorf("%d sessions stay open", f.open)
+			if open := f.open.Load(); open != 0 {
+				t.Errorf("%d sessions stay open", open)
 			}
 			if err != nil {
 				return err.Error() + "\n"

@@ -81,15 +81,20 @@ type measured struct {
 	bytes      float64
 }
 
-// estimates asks every node for the sizes of its primary ranges, and turns them
-// into densities.
-func (r *reader) estimates(ctx context.Context) {
+// estimates turns the sizes of the nodes' primary ranges into densities.
+func (r *reader) estimates(answers []answer) {
 	sizes, disks := map[string][]measured{}, map[string]usage{}
 	whole := true
-	for _, p := range r.peers {
-		if err := r.estimatesOf(ctx, p, sizes, disks); err != nil {
+	for i, a := range answers {
+		if a.err != nil {
 			whole = false
-			r.note("%s does not tell its sizes, its ranges count as the mean: %v", p.node.ID, err)
+			r.note("%s does not tell its sizes, its ranges count as the mean: %v", r.peers[i].node.ID, a.err)
+		}
+		for name, more := range a.sizes {
+			sizes[name] = append(sizes[name], more...)
+		}
+		for name, more := range a.disks {
+			disks[name] = usage{disks[name].mib + more.mib, disks[name].tables + more.tables}
 		}
 	}
 	known, scaled := false, true
@@ -98,6 +103,7 @@ func (r *reader) estimates(ctx context.Context) {
 		total := r.setDensity(k, sizes[k.Name])
 		known = known || total > 0
 		if total > 0 {
+			r.hot(k, total, answers)
 			scaled = whole && scale(k, total, disks[k.Name]) && scaled
 		}
 	}
@@ -113,6 +119,46 @@ func (r *reader) estimates(ctx context.Context) {
 		r.note("bytes are the nodes' estimates, before compression: compressed tables stream less")
 	default:
 		r.note("no node has an estimate of its sizes yet (after a flush, nodetool refreshsizeestimates makes them)")
+	}
+}
+
+// heavy is the largest partition that a node knows of, or the mean of its largest.
+type heavy struct {
+	table string
+	bytes float64
+}
+
+func (a *answer) weigh(row Row, bytes float64) {
+	if name := text(row["keyspace_name"]); bytes > a.heavy[name].bytes {
+		a.heavy[name] = heavy{text(row["table_name"]), bytes}
+	}
+}
+
+// hot looks for a partition that no ring divides: it weighs more than the ideal
+// share of a node. total is one replica's bytes, before compression like those of
+// partitions.
+func (r *reader) hot(k *balance.Keyspace, total float64, answers []answer) {
+	nodes := 0 // that share, in the datacenter where there are most of them
+	in := map[string]int{}
+	for _, p := range r.peers {
+		in[p.node.DC]++
+		if k.RF > 0 && k.RF < len(r.peers) {
+			nodes = len(r.peers)
+		}
+	}
+	for dc, rf := range k.DCs {
+		if rf > 0 && rf < in[dc] {
+			nodes = max(nodes, in[dc])
+		}
+	}
+	most, on := heavy{}, ""
+	for i, a := range answers {
+		if h := a.heavy[k.Name]; h.bytes > most.bytes {
+			most, on = h, r.peers[i].node.ID
+		}
+	}
+	if share := total / float64(max(nodes, 1)); nodes > 0 && most.bytes > share {
+		r.note("a partition of table %s.%s on %s holds about %.0f bytes, more than the ideal share of a node, %.0f: no ring divides it", k.Name, most.table, on, most.bytes, share)
 	}
 }
 
@@ -137,16 +183,9 @@ func scale(k *balance.Keyspace, total float64, disk usage) bool {
 	return true
 }
 
-// estimatesOf asks one node.
-func (r *reader) estimatesOf(ctx context.Context, p peer, into map[string][]measured, disks map[string]usage) error {
-	s := r.session
-	if p.native != r.contact {
-		var err error
-		if s, err = r.connect(ctx, p.native); err != nil {
-			return err
-		}
-		defer func() { _ = s.Close() }()
-	}
+// estimates asks one node.
+func (a *answer) estimates(ctx context.Context, s Session) error {
+	a.sizes, a.disks, a.heavy = map[string][]measured{}, map[string]usage{}, map[string]heavy{}
 	rows, err := s.Rows(ctx, "SELECT * FROM system.table_estimates")
 	if err != nil {
 		if rows, err = s.Rows(ctx, "SELECT * FROM system.size_estimates"); err != nil {
@@ -160,17 +199,25 @@ func (r *reader) estimatesOf(ctx context.Context, p peer, into map[string][]meas
 		mean, _ := row["mean_partition_size"].(int64)
 		count, _ := row["partitions_count"].(int64)
 		name := text(row["keyspace_name"])
-		into[name] = append(into[name], measured{text(row["range_start"]), text(row["range_end"]), float64(mean) * float64(count)})
+		if count > 0 {
+			a.weigh(row, float64(mean))
+		}
+		a.sizes[name] = append(a.sizes[name], measured{text(row["range_start"]), text(row["range_end"]), float64(mean) * float64(count)})
 	}
-	usages, err := s.Rows(ctx, "SELECT * FROM system_views.disk_usage")
-	if err != nil {
-		return nil // Cassandra 3 has no such table: estimates must do
+	// Cassandra 3 has neither this table nor the next: estimates must do.
+	if largest, err := s.Rows(ctx, "SELECT * FROM system_views.max_partition_size"); err == nil {
+		for _, row := range largest {
+			mib, _ := row["mebibytes"].(int64)
+			a.weigh(row, float64(mib-1)*(1<<20)) // it is rounded up
+		}
 	}
-	for _, row := range usages {
-		mib, _ := row["mebibytes"].(int64)
-		name := text(row["keyspace_name"])
-		if mib > 0 {
-			disks[name] = usage{disks[name].mib + float64(mib), disks[name].tables + 1}
+	if usages, err := s.Rows(ctx, "SELECT * FROM system_views.disk_usage"); err == nil {
+		for _, row := range usages {
+			mib, _ := row["mebibytes"].(int64)
+			name := text(row["keyspace_name"])
+			if mib > 0 {
+				a.disks[name] = usage{a.disks[name].mib + float64(mib), a.disks[name].tables + 1}
+			}
 		}
 	}
 	return nil

@@ -49,12 +49,15 @@ func (r *reader) gossip() error {
 		}
 	}
 	state := map[string]string{"NORMAL": "UN", "LEAVING": "UL", "MOVING": "UM", "BOOT": "UJ", "BOOT_REPLACE": "UJ", "shutdown": "DN", "hibernate": "DN"}[word]
+	_, whole := states["TOKENS"] // the last line of a node, of all that have not left
 	switch {
 	case word == "LEFT" || word == "removed" || word == "removing":
 		r.at = end
 		return nil
 	case status == "":
 		return r.fail("gossipinfo of %s has no STATUS: the paste is cut off", name)
+	case !whole:
+		return r.fail("gossipinfo of %s ends before its line TOKENS: the paste is cut off", name)
 	case state == "":
 		return r.fail("gossipinfo of %s: unknown status %q", name, clip(word))
 	}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -29,7 +30,7 @@ type Options struct {
 
 // member is one node, as far as it is known.
 type member struct {
-	address string // as printed
+	address string // host or host:port, in its shortest form
 	hostID  string
 	dc      string
 	rack    string
@@ -71,7 +72,10 @@ type reader struct {
 
 	effective bool // status: owns counts replicas
 	ranges    []tokenRange
-	vnodes    bool // status or gossipinfo show several tokens a node
+	vnodes    bool   // status shows several tokens a node
+	many      bool   // ring does
+	ended     bool   // what stands below the tables is there
+	last      string // the last datacenter
 }
 
 // Parse reads a ring.
@@ -104,6 +108,8 @@ func (r *reader) line() error {
 		return r.tokenRange()
 	case isGossipHead(r.lines, r.at):
 		return r.gossip()
+	case strings.HasPrefix(strings.TrimSpace(line), "Note:"), strings.HasPrefix(strings.TrimSpace(line), "Warning:"):
+		r.ended = true
 	case isRow(line):
 		return r.fail("a line of a node stands before any line \"Datacenter: ...\": the beginning is missing")
 	}
@@ -141,6 +147,19 @@ func splitPort(address string) (host, port string) {
 	return address, ""
 }
 
+// canonical writes an address as CQL's system tables show it: Java prints IPv6
+// with all its zeros.
+func canonical(address string) string {
+	host, port := splitPort(address)
+	if a, err := netip.ParseAddr(host); err == nil {
+		host = a.Unmap().String()
+	}
+	if port != "" {
+		return net.JoinHostPort(host, port)
+	}
+	return host
+}
+
 func isDigits(s string) bool {
 	for _, c := range s {
 		if c < '0' || c > '9' {
@@ -152,11 +171,15 @@ func isDigits(s string) bool {
 
 // member finds or makes the member of an address.
 func (r *reader) member(address string, in section) *member {
+	address = canonical(address)
 	m := r.byName[address]
 	if m == nil {
 		m = &member{address: address, owns: -1}
 		r.byName[address] = m
 		r.members = append(r.members, m)
+	}
+	if in == inRing && m.seen&inRing == 0 {
+		m.tokens = nil // ring shows them all
 	}
 	m.seen |= in
 	r.seen |= in
@@ -188,14 +211,25 @@ func (r *reader) complete() error {
 }
 
 // checkOwns holds the printed shares against each other: they add up to a whole
-// number of copies unless nodes are missing.
+// number of copies unless nodes are missing. Without them only what nodetool
+// prints below its tables tells that these are whole.
 func (r *reader) checkOwns() error {
-	sum := 0.0
+	sum, unknown := 0.0, false
 	for _, m := range r.members {
-		if m.owns < 0 {
-			return nil
+		if m.owns >= 0 {
+			sum += m.owns
+		} else if m.state == "" || m.state[1] != 'J' {
+			unknown = true
 		}
-		sum += m.owns
+	}
+	switch {
+	case r.seen == inStatus && unknown && !r.ended:
+		return fmt.Errorf("paste: nodetool status shows no shares, and below its tables no line \"Note: ...\" that says why: it may be cut off")
+	case r.seen&inRing != 0 && !r.ended && (unknown || r.many):
+		r.notes = append(r.notes, "what nodetool ring prints below its tables is missing: if there is a datacenter behind "+r.last+", paste it too")
+	}
+	if unknown {
+		return nil
 	}
 	copies := float64(int(sum + 0.5))
 	off := 0.0006 * float64(len(r.members)+1) // shares are rounded to a tenth of a percent
@@ -235,8 +269,13 @@ func (r *reader) ring(opt Options) (*balance.Ring, error) {
 
 // tokensKnown refuses outputs that do not show all tokens.
 func (r *reader) tokensKnown() error {
-	if r.seen&(inRing|inDescribe) == 0 && r.vnodes {
+	switch tokens := r.tokenCount(); {
+	case r.seen == inGossip:
+		return errors.New("paste: gossipinfo shows neither how many nodes there are nor more than one token of each: paste \"nodetool ring\" too")
+	case r.seen&(inRing|inDescribe) == 0 && r.vnodes:
 		return fmt.Errorf("paste: %s shows how many tokens a node has, not which: paste \"nodetool ring\" too", r.seen)
+	case r.seen&inRing == 0 && len(r.ranges) > 0 && tokens != len(r.ranges):
+		return fmt.Errorf("paste: describering shows %d ranges, and of %d tokens it is known whose they are: paste \"nodetool ring\" too", len(r.ranges), tokens)
 	}
 	for _, m := range r.members {
 		if len(m.tokens) > 0 {
@@ -250,10 +289,14 @@ func (r *reader) tokensKnown() error {
 		}
 		return fmt.Errorf("paste: no token of %s is in it: paste \"nodetool ring\" too", m.address)
 	}
-	if r.seen == inGossip {
-		r.notes = append(r.notes, "gossipinfo shows one token of each node: if nodes have several, paste \"nodetool ring\" instead")
-	}
 	return nil
+}
+
+func (r *reader) tokenCount() (n int) {
+	for _, m := range r.members {
+		n += len(m.tokens)
+	}
+	return n
 }
 
 // ids are the addresses, without ports where they are not needed to tell nodes

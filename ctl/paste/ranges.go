@@ -24,7 +24,7 @@ func (r *reader) tokenRange() error {
 	}
 	start, ok1 := between(line, "start_token:", ",")
 	end, ok2 := between(line, "end_token:", ",")
-	list, ok3 := between(line, " endpoints:[", "]")
+	list, ok3 := between(line, " endpoints:[", "], rpc_endpoints:[") // with -pp an IPv6 address has brackets of its own
 	details, ok4 := between(line, "endpoint_details:[", ")])")
 	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return r.fail("%q is no line of describering", clip(line))
@@ -48,10 +48,11 @@ func (r *reader) tokenRange() error {
 			return err
 		}
 	}
-	for _, e := range t.endpoints {
-		if r.byName[e] == nil {
+	for i, e := range t.endpoints {
+		if r.byName[canonical(e)] == nil {
 			return r.fail("describering: no details of endpoint %q", clip(e))
 		}
+		t.endpoints[i] = canonical(e)
 	}
 	r.ranges = append(r.ranges, t)
 	r.at++
@@ -89,7 +90,7 @@ func (r *reader) closeRanges() error {
 	if r.seen&^inDescribe != 0 {
 		return nil
 	}
-	r.notes = append(r.notes, "describering names replicas, not owners: the first replica of a range is taken for its owner")
+	r.notes = append(r.notes, "describering names replicas, not owners: the first replica of a range is taken for its owner, which is wrong where a datacenter has none of this keyspace")
 	for _, t := range r.ranges {
 		m := r.byName[t.endpoints[0]]
 		m.tokens = append(m.tokens, t.end)

@@ -11,6 +11,7 @@ import (
 func (r *reader) datacenter() error {
 	name := strings.TrimPrefix(strings.TrimSpace(r.lines[r.at]), "Datacenter: ")
 	first := r.at
+	r.last = name
 	for r.at++; r.at < len(r.lines); r.at++ {
 		line := strings.TrimSpace(r.lines[r.at])
 		switch {
@@ -68,6 +69,7 @@ func (r *reader) ringTable(dc string) error {
 		}
 		last = token
 		m.tokens = append(m.tokens, token)
+		r.many = r.many || len(m.tokens) > 1
 		rows++
 	}
 	switch {
