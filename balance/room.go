@@ -10,7 +10,7 @@ import (
 // rooms is by node how many bytes more than now it may hold at any time; nil if
 // no disk is known, or no bytes are.
 func (m *model) rooms(g *Goal) (out []float64) {
-	if !slices.ContainsFunc(m.ring.Keyspaces, func(k Keyspace) bool { return k.PerToken != "" || len(k.Density) > 0 }) {
+	if !m.ring.Measured() {
 		return nil
 	}
 	any := false

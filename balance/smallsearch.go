@@ -83,6 +83,9 @@ func (s *small) ground(x *shape, roam bool) *smallGround {
 			g.start[i] = uint8(g.find(p) + 1)
 		}
 	}
+	if g.tooLarge() {
+		return g // nobody walks there
+	}
 	for _, pl := range s.places {
 		var w []float64
 		for i, right := range g.at {
@@ -107,6 +110,11 @@ func (s *small) ground(x *shape, roam bool) *smallGround {
 		}
 	}
 	return g
+}
+
+// tooLarge tells that there are more positions than a state can tell apart.
+func (g *smallGround) tooLarge() bool {
+	return len(g.at) > smallPositions-1 && !(g.s.tiny && len(g.at) == smallPositions)
 }
 
 // spots adds the places to wait at: all on a tiny ring, else those beside
@@ -312,8 +320,8 @@ func (g *smallGround) search(limit float64) (best outcome) {
 // walk visits states in the order of what they and their rest stream, then of
 // moves, until visit says that it is enough.
 func (g *smallGround) walk(limit float64, visit func(*smallNode) bool) {
-	if len(g.at) > smallPositions-1 && !(g.s.tiny && len(g.at) == smallPositions) {
-		g.s.states = g.s.most + 1 // too large to be sure
+	if g.tooLarge() {
+		g.s.states = g.s.most + 1 // cannot be sure
 		return
 	}
 	first := &smallNode{state: g.start, holds: make([]uint64, len(g.width)*len(g.s.node))}
