@@ -300,12 +300,12 @@ func (b *bench) fill() {
 		b.setup(s, awake())
 		b.agree(s)
 		b.warm(s)
-		wrote, size := s.io("write_bytes"), int64(0)
-		for _, t := range b.kept {
-			size += b.preload(s, t)
-		}
-		wrote = s.io("write_bytes") - wrote
-		s.note("%.2f bytes written to disk for a byte of data, %d MiB of it, before any flush", float64(wrote)/float64(size), size>>20)
+		s.written("before any flush", func() (size int64) {
+			for _, t := range b.kept {
+				size += b.preload(s, t)
+			}
+			return size
+		})
 		s.pause()
 	}
 }
@@ -371,11 +371,10 @@ func (b *bench) toDisk() {
 	for _, s := range b.servers[:2] {
 		s.resume()
 		s.flush() // what earlier loads have left
-		wrote := s.io("write_bytes")
-		size := b.preload(s, table("disk", b.size.diskRows, 1))
-		s.flush()
-		wrote = s.io("write_bytes") - wrote
-		s.note("%.2f bytes written to disk for a byte of data, %d MiB of it, with the flush", float64(wrote)/float64(size), size>>20)
+		s.written("with the flush", func() int64 {
+			defer s.flush()
+			return b.preload(s, table("disk", b.size.diskRows, 1))
+		})
 		if s.remember != nil {
 			s.kill()
 			s.remember(b.size.diskMemory)

@@ -3,12 +3,17 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // usage is what a server's processes have taken until a moment, or between two.
@@ -149,5 +154,49 @@ ESTAB 0 0 127.0.0.53%lo:53 127.0.0.1:40002 cubic bytes_sent:5
 	got := later.since(usage{cpu: 2, read: 1, ends: ends})
 	if got.cpu != 3 || got.read != 6 || got.sent != 500+20+3 || got.lost != 1 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// deviceWritten is how many bytes the disk of the servers has taken so far, what
+// the kernel still held included; false where that is no disk. All others are
+// stopped when it is asked, so the difference is one server's, with the journal of
+// the file system. (The kernel's count by process, write_bytes, takes a whole
+// folio for each block.)
+func deviceWritten() (bytes int64, ok bool) {
+	unix.Sync()
+	var st unix.Stat_t
+	if err := unix.Stat(os.TempDir(), &st); err != nil {
+		return 0, false
+	}
+	text, _ := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	const sectors, sectorBytes = 6, 512 // the field, in units that never change
+	fields := strings.Fields(string(text))
+	if len(fields) <= sectors {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(fields[sectors], 10, 64)
+	return n * sectorBytes, err == nil
+}
+
+// written notes what do, which writes so many bytes of data, makes the disk write.
+func (s *server) written(how string, do func() int64) {
+	before, ok := deviceWritten()
+	size := do()
+	if after, _ := deviceWritten(); ok {
+		s.note("%.2f bytes written to disk for a byte of data, %d MiB of it, %s", float64(after-before)/float64(size), size>>20, how)
+	}
+}
+
+func TestDeviceWritten(t *testing.T) {
+	before, ok := deviceWritten()
+	if !ok {
+		t.Skip("SKIP: the folder for temporary files is on no disk")
+	}
+	const size = 8 << 20
+	if err := os.WriteFile(filepath.Join(t.TempDir(), "f"), make([]byte, size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if after, _ := deviceWritten(); after-before < size {
+		t.Errorf("%d bytes after writing %d", after-before, size)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"helenus/internal/cql/client"
 	"helenus/internal/peer"
@@ -77,7 +78,7 @@ func TestScenariosOnCassandra(t *testing.T) {
 	}
 	c := &control{t: t, away: map[int]bool{}}
 	for _, at := range racks("datacenter1", 3) {
-		opt := peer.Options{Rack: at.rack, YAML: "phi_convict_threshold: 5\ndynamic_snitch: false\n"}
+		opt := peer.Options{Rack: at.rack, YAML: "phi_convict_threshold: 5\ndynamic_snitch: false\nhints_flush_period: " + hintsFlushed.String() + "\n"}
 		if len(c.nodes) > 0 {
 			opt.Seed = c.nodes[0]
 		}
@@ -135,7 +136,12 @@ func (c *control) keepHints(on bool) {
 	}
 }
 
+// hintsFlushed is after how long a Cassandra writes hints to files; before that
+// it does not count them as pending.
+const hintsFlushed = time.Second
+
 func (c *control) hintsLeft() bool {
+	wait(2 * hintsFlushed)
 	for i, n := range c.nodes {
 		if !c.away[i] && !strings.Contains(n.Nodetool(c.t, "listpendinghints"), "does not have any pending hints") {
 			return true
