@@ -302,7 +302,7 @@ func (l *link) down(err error) bool {
 	if l.state == linkUp && now-l.upSince >= l.w.opts.BackoffMax {
 		// That it had to end says nothing about the next one: the node may have
 		// been cut off and be back.
-		l.failures, l.retryAt = 0, now
+		l.failures, l.retryAt = 0, now+retrySoon
 	} else {
 		l.retryAt = now + l.backoff(l.failures)
 		l.failures++

@@ -76,10 +76,14 @@ func (p *peer) isBack(by *link) {
 			continue
 		}
 		l.mu.Lock()
-		l.retryAt, l.failures = 0, 0
+		l.retryAt, l.failures = min(l.retryAt, l.w.now()+retrySoon), 0
 		l.mu.Unlock()
 	}
 }
+
+// retrySoon is as good as at once. What is called in the same moment fails, and
+// does not depend on who of several goroutines comes first: simulations repeat.
+const retrySoon = time.Millisecond
 
 type linkState uint8
 
