@@ -180,7 +180,7 @@ const readQueueMax = 4096
 // openReplica makes this node's share of requests.
 func (a *Agent) openReplica() error {
 	a.replica = replica.New(replica.Options{Store: a.store, Readers: a.cfg.ConcurrentReads, QueueMax: readQueueMax,
-		States: &a.applied, Behind: a.behind, Truncated: func(id schema.TableID) { a.hints.Truncated(id) }, Made: a.tables,
+		States: &a.applied, Behind: a.behind, Truncated: func(ctx context.Context, id schema.TableID) error { return a.hints.Truncated(ctx, id) }, Made: a.tables,
 		TombstonesMax: a.cfg.TombstoneFail})
 	if a.cfg.DynamicSnitch {
 		a.dynamic = snitch.NewDynamic(snitch.DynamicOptions{Self: a.cluster.Self(), Datacenter: a.node.Datacenter, Rack: a.node.Rack,

@@ -303,10 +303,11 @@ func (c *nodes) startNode(i int, s spec) *testNode {
 	}
 	share := replica.Options{Store: n.store, Readers: 2, QueueMax: 64, States: n.states,
 		Behind: func(_ helenus.HostID, e meta.Epoch) { n.behind = append(n.behind, e) },
-		Truncated: func(id schema.TableID) {
-			if n.kept != nil {
-				n.kept.Truncated(id)
+		Truncated: func(ctx context.Context, id schema.TableID) error {
+			if n.kept == nil {
+				return nil
 			}
+			return n.kept.Truncated(ctx, id)
 		}}
 	if s.replica != nil {
 		s.replica(i, &share)

@@ -25,7 +25,7 @@ func (c *Coordinator) Truncate(ctx context.Context, state *meta.State, t *schema
 	if c.opts.Wire == nil {
 		return helenus.Errorf(helenus.CodeServer, "coord: truncate %s: this node has no way to others", t.QualifiedName())
 	}
-	run := truncation{message: replica.Truncation{Epoch: state.Epoch, Table: t.ID}}
+	run := truncation{message: replica.Truncation{Epoch: state.Epoch, Table: t.ID, Hints: true}}
 	live := 0
 	_, local := p.Strategy.(ring.Local)
 	for _, n := range p.Topology.Nodes() {
@@ -40,7 +40,15 @@ func (c *Coordinator) Truncate(ctx context.Context, state *meta.State, t *schema
 	if live < len(run.calls) {
 		return helenus.Unavailable(helenus.All, len(run.calls), live)
 	}
-	return run.do(ctx, c.opts.Wire, c.timeouts().Truncate)
+	if err := run.do(ctx, c.opts.Wire, c.timeouts().Truncate); err != nil {
+		return err
+	}
+	// Calls of their own: a late answer may still come to the others.
+	data := truncation{message: replica.Truncation{Epoch: state.Epoch, Table: t.ID}, calls: make([]truncateCall, len(run.calls))}
+	for i := range run.calls {
+		data.calls[i].to = run.calls[i].to
+	}
+	return data.do(ctx, c.opts.Wire, c.timeouts().Truncate)
 }
 
 // truncation is one TRUNCATE under way.

@@ -35,12 +35,15 @@ var errStopped = errors.New("stopped")
 func (h *Hints) deliver(ctx context.Context, q *queue) error {
 	d := &delivery{h: h, q: q, ended: make(chan struct{}, 1)}
 	defer d.close()
+	defer d.sent()
 	for {
 		if err := d.open(); err != nil || d.reader == nil {
 			return err
 		}
+		d.sends() // before it is asked what is wanted: Truncated waits for this batch, or it knows better
 		b := d.next()
 		if b == nil {
+			d.sent()
 			continue // the rest of a segment was given up
 		}
 		if err := d.send(ctx, b); err != nil {
@@ -49,6 +52,22 @@ func (h *Hints) deliver(ctx context.Context, q *queue) error {
 			}
 			return err
 		}
+	}
+}
+
+func (d *delivery) sends() {
+	d.h.mu.Lock()
+	defer d.h.mu.Unlock()
+	d.q.sending = make(chan struct{})
+}
+
+// sent is told once nothing is on its way, however that ended.
+func (d *delivery) sent() {
+	d.h.mu.Lock()
+	defer d.h.mu.Unlock()
+	if d.q.sending != nil {
+		close(d.q.sending)
+		d.q.sending = nil
 	}
 }
 
@@ -195,11 +214,13 @@ func (d *delivery) send(ctx context.Context, b *batch) error {
 		return errStopped
 	}
 	if len(b.Hints) == 0 && d.need == 0 {
+		d.sent()
 		d.advance(d.reader.offset) // nothing of it is wanted
 		return nil
 	}
 	b.Need, b.Want = uint32(d.need), uint32(max(d.need, h.opts.BatchBytes))
 	answer, err := d.ask(ctx, b)
+	d.sent()
 	if err != nil {
 		return err
 	}

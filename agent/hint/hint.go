@@ -2,6 +2,7 @@ package hint
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -262,11 +263,25 @@ func (h *Hints) markLocked(q *queue, id schema.TableID, now time.Time) {
 const missedMax = 1 << 16
 
 // Truncated forgets the hints of a table whose writes have begun so far, also
-// those that are not kept yet.
-func (h *Hints) Truncated(id schema.TableID) {
+// those that are not kept yet, and waits for those that are on their way.
+func (h *Hints) Truncated(ctx context.Context, id schema.TableID) error {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.truncated[id], h.dirty = h.opts.Now().UnixMilli(), true
+	var sending []chan struct{}
+	for _, q := range h.queues {
+		if q.sending != nil {
+			sending = append(sending, q.sending)
+		}
+	}
+	h.mu.Unlock()
+	for _, sent := range sending {
+		select {
+		case <-sent:
+		case <-ctx.Done():
+			return fmt.Errorf("hint: what is on its way of a truncated table: %w", ctx.Err())
+		}
+	}
+	return nil
 }
 
 // Repaired takes back the note that a node needs repair of a table.

@@ -28,6 +28,7 @@ type queue struct {
 	skips    int          // how often everything was dropped
 
 	delivering bool
+	sending    chan struct{} // closed when what is on its way has been answered; nil: nothing is
 	retryAt    time.Time
 	missed     map[schema.TableID]int64
 

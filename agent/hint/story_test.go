@@ -268,7 +268,9 @@ func (s *story) step(t *testing.T, d *datadriven.TestData) string {
 	case "drop":
 		s.apply(meta.DropTable{Keyspace: "ks", Name: d.CmdArgs[0].Key})
 	case "truncate":
-		s.all[0].hints.Truncated(s.metadata().Schema.Find("ks", d.CmdArgs[0].Key).ID)
+		if err := s.all[0].hints.Truncated(t.Context(), s.metadata().Schema.Find("ks", d.CmdArgs[0].Key).ID); err != nil {
+			t.Fatal(err)
+		}
 	case "leave":
 		s.leave(node)
 	case "refuse":

@@ -41,6 +41,7 @@ func messages(t testing.TB) []wire.Message {
 		&Ack{ID: 7},
 		&Ack{ID: 7, Failed: true, Reason: ReasonSchema},
 		&Truncation{Epoch: 9, Table: schema.TableID{1, 15: 9}},
+		&Truncation{Epoch: 9, Table: schema.TableID{1, 15: 9}, Hints: true},
 	}
 }
 

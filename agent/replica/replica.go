@@ -54,8 +54,9 @@ type Options struct {
 	States States
 	Behind func(from helenus.HostID, e meta.Epoch)
 	// Truncated is told of a table before its data is removed here: what is kept
-	// of it for other nodes must not come back.
-	Truncated func(id schema.TableID)
+	// of it for other nodes must not come back. It returns when none of that is on
+	// its way any more.
+	Truncated func(ctx context.Context, id schema.TableID) error
 	// Made are the tables that are not in the store; nil: there are none.
 	Made Tables
 }

@@ -15,20 +15,27 @@ import (
 type Truncation struct {
 	Epoch meta.Epoch
 	Table schema.TableID
+	// Hints: only what is kept of it for other nodes. It goes everywhere first,
+	// or a hint on its way could come to a node that has removed its data.
+	Hints bool
 }
 
 // AppendTo implements wire.Message.
 func (t *Truncation) AppendTo(dst []byte) []byte {
-	return append(types.AppendUnsignedVInt(dst, uint64(t.Epoch)), t.Table[:]...)
+	dst = append(types.AppendUnsignedVInt(dst, uint64(t.Epoch)), t.Table[:]...)
+	if t.Hints {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
 }
 
 // Decode implements wire.Message.
 func (t *Truncation) Decode(b []byte) error {
 	epoch, n := types.UnsignedVInt(b)
-	if n <= 0 || len(b)-n != len(t.Table) {
-		return fmt.Errorf("replica: a truncation of %d bytes", len(b))
+	if n <= 0 || len(b)-n != len(t.Table)+1 || b[len(b)-1] > 1 {
+		return fmt.Errorf("replica: no truncation: %d bytes", len(b))
 	}
-	*t = Truncation{Epoch: meta.Epoch(epoch), Table: schema.TableID(b[n:])}
+	*t = Truncation{Epoch: meta.Epoch(epoch), Table: schema.TableID(b[n:]), Hints: b[len(b)-1] == 1}
 	return nil
 }
 
@@ -65,7 +72,12 @@ func (r *Replica) truncateFor(ctx context.Context, q *wire.Request) {
 	}
 	ctx, cancel := context.WithDeadline(ctx, q.Deadline())
 	defer cancel()
-	if err := r.Truncate(ctx, q.Message.(*Truncation).Table); err != nil {
+	m := q.Message.(*Truncation)
+	act := r.Truncate
+	if m.Hints {
+		act = r.truncateHints
+	}
+	if err := act(ctx, m.Table); err != nil {
 		q.Fail(err)
 		return
 	}
@@ -74,8 +86,15 @@ func (r *Replica) truncateFor(ctx context.Context, q *wire.Request) {
 
 // Truncate removes all that this node has of a table; it waits for the disk.
 func (r *Replica) Truncate(ctx context.Context, id schema.TableID) error {
-	if r.opts.Truncated != nil {
-		r.opts.Truncated(id)
+	if err := r.truncateHints(ctx, id); err != nil {
+		return err
 	}
 	return r.opts.Store.Truncate(ctx, id)
+}
+
+func (r *Replica) truncateHints(ctx context.Context, id schema.TableID) error {
+	if r.opts.Truncated == nil {
+		return nil
+	}
+	return r.opts.Truncated(ctx, id)
 }
