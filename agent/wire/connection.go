@@ -19,7 +19,6 @@ func (l *link) run() {
 	for {
 		nc, err := l.connect()
 		if err == nil {
-			l.p.isBack(l)
 			l.serve(nc)
 		} else if nc != nil {
 			_ = nc.Close() // err says more
@@ -300,14 +299,11 @@ func (l *link) down(err error) bool {
 		return again
 	}
 	if l.state == linkUp && now-l.upSince >= l.w.opts.BackoffMax {
-		// That it had to end says nothing about the next one: the node may have
-		// been cut off and be back.
-		l.failures, l.retryAt = 0, now+retrySoon
-	} else {
-		l.retryAt = now + l.backoff(l.failures)
-		l.failures++
+		l.failures = 0
 	}
 	l.state, l.refusal = linkDown, l.errorOf(err)
+	l.retryAt = now + l.backoff(l.failures)
+	l.failures++
 	over := l.calls.takeAll()
 	l.out = nil
 	l.settleLocked()

@@ -120,32 +120,6 @@ func TestBackoffEndsWithTheirCall(t *testing.T) {
 	})
 }
 
-// TestBackoffEndsWithAnotherLane: a node that answers on one lane again is called
-// on the others at once.
-func TestBackoffEndsWithAnotherLane(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		fn := fakenet.New(time.Millisecond)
-		a := start(t, fn, 1, nil)
-		synctest.Wait()
-		for range 2000 {
-			a.ask(target(2), verbEcho, nil, 0)
-			time.Sleep(50 * time.Millisecond)
-		}
-		b := start(t, fn, 2, nil)
-		synctest.Wait()
-		w := a.ask(b.self, verbEcho, nil, 0)
-		w.want(t, Unreachable) // it is not tried again yet
-		gossip := a.ask(b.self, verbGossip, nil, 0)
-		time.Sleep(10 * time.Millisecond)
-		gossip.want(t, 0)
-		w = a.ask(b.self, verbEcho, nil, 0)
-		time.Sleep(10 * time.Millisecond)
-		w.want(t, 0)
-		a.end(t)
-		b.end(t)
-	})
-}
-
 // TestBackoff: while a node is away calls fail at once, and attempts get rarer.
 func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -215,21 +189,6 @@ func TestPeerDies(t *testing.T) {
 		for _, w := range ws {
 			w.want(t, Unreachable)
 		}
-	})
-}
-
-// TestLongConnectionIsReplacedAtOnce: a connection that stood for long may end
-// because its node was cut off for a while; nobody waits for the next one.
-func TestLongConnectionIsReplacedAtOnce(t *testing.T) {
-	two(t, nil, func(a, b *node) {
-		w := a.ask(b.self, verbEcho, nil, 0)
-		time.Sleep(11 * time.Second)
-		w.want(t, 0)
-		a.net.Break(b.self.Addr.Addr())
-		time.Sleep(retrySoon)
-		w = a.ask(b.self, verbEcho, nil, 0)
-		time.Sleep(10 * time.Millisecond)
-		w.want(t, 0)
 	})
 }
 

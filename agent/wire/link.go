@@ -61,29 +61,17 @@ func (w *Wire) isBack(id helenus.HostID) {
 	order := w.order
 	w.mu.Unlock()
 	for _, p := range order {
-		if p.to.ID == id {
-			p.isBack(nil)
-		}
-	}
-}
-
-// isBack is the same after one lane has connected: gossip may count a node alive
-// again while the lanes of requests would still refuse to try.
-func (p *peer) isBack(by *link) {
-	for i := range p.links {
-		l := &p.links[i]
-		if l == by {
+		if p.to.ID != id {
 			continue
 		}
-		l.mu.Lock()
-		l.retryAt, l.failures = min(l.retryAt, l.w.now()+retrySoon), 0
-		l.mu.Unlock()
+		for i := range p.links {
+			l := &p.links[i]
+			l.mu.Lock()
+			l.retryAt, l.failures = 0, 0
+			l.mu.Unlock()
+		}
 	}
 }
-
-// retrySoon is as good as at once. What is called in the same moment fails, and
-// does not depend on who of several goroutines comes first: simulations repeat.
-const retrySoon = time.Millisecond
 
 type linkState uint8
 
