@@ -25,30 +25,32 @@ func (c *Coordinator) Truncate(ctx context.Context, state *meta.State, t *schema
 	if c.opts.Wire == nil {
 		return helenus.Errorf(helenus.CodeServer, "coord: truncate %s: this node has no way to others", t.QualifiedName())
 	}
-	run := truncation{message: replica.Truncation{Epoch: state.Epoch, Table: t.ID, Hints: true}}
+	var members []wire.Target
 	live := 0
 	_, local := p.Strategy.(ring.Local)
 	for _, n := range p.Topology.Nodes() {
 		if local && n.HostID != c.opts.Self {
 			continue
 		}
-		run.calls = append(run.calls, truncateCall{to: target(n)})
+		members = append(members, target(n))
 		if c.alive(n) {
 			live++
 		}
 	}
-	if live < len(run.calls) {
-		return helenus.Unavailable(helenus.All, len(run.calls), live)
+	if live < len(members) {
+		return helenus.Unavailable(helenus.All, len(members), live)
 	}
-	if err := run.do(ctx, c.opts.Wire, c.timeouts().Truncate); err != nil {
-		return err
+	for _, hints := range []bool{true, false} {
+		// Calls of their own: late answers may still come to the first ones.
+		run := truncation{message: replica.Truncation{Epoch: state.Epoch, Table: t.ID, Hints: hints}}
+		for _, to := range members {
+			run.calls = append(run.calls, truncateCall{to: to})
+		}
+		if err := run.do(ctx, c.opts.Wire, c.timeouts().Truncate); err != nil {
+			return err
+		}
 	}
-	// Calls of their own: a late answer may still come to the others.
-	data := truncation{message: replica.Truncation{Epoch: state.Epoch, Table: t.ID}, calls: make([]truncateCall, len(run.calls))}
-	for i := range run.calls {
-		data.calls[i].to = run.calls[i].to
-	}
-	return data.do(ctx, c.opts.Wire, c.timeouts().Truncate)
+	return nil
 }
 
 // truncation is one TRUNCATE under way.

@@ -37,13 +37,13 @@ func (h *Hints) deliver(ctx context.Context, q *queue) error {
 	defer d.close()
 	defer d.sent()
 	for {
+		d.sent()
 		if err := d.open(); err != nil || d.reader == nil {
 			return err
 		}
 		d.sends() // before it is asked what is wanted: Truncated waits for this batch, or it knows better
 		b := d.next()
 		if b == nil {
-			d.sent()
 			continue // the rest of a segment was given up
 		}
 		if err := d.send(ctx, b); err != nil {
@@ -214,7 +214,6 @@ func (d *delivery) send(ctx context.Context, b *batch) error {
 		return errStopped
 	}
 	if len(b.Hints) == 0 && d.need == 0 {
-		d.sent()
 		d.advance(d.reader.offset) // nothing of it is wanted
 		return nil
 	}
